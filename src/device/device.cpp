@@ -1,0 +1,148 @@
+#include "device/device.h"
+
+#include "core/checked.h"
+#include "core/error.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+namespace tenfold {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+constexpr int64_t kHugePage = int64_t{2} << 20;
+
+int available_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
+}  // namespace
+
+std::string_view name_of(MemoryUse use) {
+  switch (use) {
+    case MemoryUse::kWeights: return "weights";
+    case MemoryUse::kAdapter: return "adapter";
+    case MemoryUse::kOptimizer: return "optimizer";
+    case MemoryUse::kActivations: return "activations";
+    case MemoryUse::kCache: return "kv cache";
+    case MemoryUse::kWorkspace: return "workspace";
+  }
+  TENFOLD_CHECK(false, "use {}", static_cast<int>(use));
+}
+
+Buffer::Buffer(Buffer&& other) noexcept
+    : name_(std::move(other.name_)),
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)),
+      device_(std::exchange(other.device_, nullptr)) {}
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  if (this != &other) {
+    if (device_ != nullptr) device_->release(*this);
+    name_ = std::move(other.name_);
+    data_ = std::exchange(other.data_, nullptr);
+    bytes_ = std::exchange(other.bytes_, 0);
+    device_ = std::exchange(other.device_, nullptr);
+  }
+  return *this;
+}
+
+Buffer::~Buffer() {
+  if (device_ != nullptr) device_->release(*this);
+}
+
+void Buffer::fill_zero() {
+  if (bytes_ > 0) std::memset(data_, 0, static_cast<size_t>(bytes_));
+}
+
+TensorView Buffer::view(DType dtype, std::initializer_list<int64_t> dims) const {
+  TensorView out(name_.c_str(), dtype, dims, data_);
+  TENFOLD_CHECK(out.bytes() <= bytes_, "{}: {} needs {} bytes of {}", name_, shape_text(out), out.bytes(), bytes_);
+  return out;
+}
+
+Device::Device(int threads) : threads_(threads > 0 ? threads : available_cores()) {}
+
+Buffer Device::allocate(std::string_view name, MemoryUse use, int64_t bytes) {
+  TENFOLD_CHECK(bytes >= 0, "{}: {} bytes", name, bytes);
+  Buffer buffer;
+  buffer.name_ = name;
+  buffer.bytes_ = bytes;
+  buffer.device_ = this;
+  const int64_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+  const int64_t padded = round_up(std::max<int64_t>(bytes, 1), alignment);
+  buffer.data_ = std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(padded));
+  if (buffer.data_ == nullptr) {
+    buffer.device_ = nullptr;
+    throw_device("out of memory: {} bytes for {} ({}) were refused; {} bytes are in use. Lower --max-length or free memory", bytes, name,
+                 name_of(use), bytes_in_use_);
+  }
+  // Huge pages save page faults on buffers that are streamed; the kernel may ignore the advice.
+  if (alignment == kHugePage) madvise(buffer.data_, static_cast<size_t>(padded), MADV_HUGEPAGE);
+  ++allocations_;
+  bytes_in_use_ += bytes;
+  peak_bytes_ = std::max(peak_bytes_, bytes_in_use_);
+  return buffer;
+}
+
+void Device::release(Buffer& buffer) {
+  std::free(buffer.data_);
+  bytes_in_use_ -= buffer.bytes_;
+  buffer.data_ = nullptr;
+}
+
+void* Workspace::bytes(int64_t n) {
+  const int64_t at = used_;
+  used_ += round_up(n, kAlignment);
+  high_water_ = std::max(high_water_, used_);
+  if (measuring_) return nullptr;
+  TENFOLD_CHECK(used_ <= buffer_.bytes(), "workspace {}: {} bytes wanted, {} planned", buffer_.name(), used_, buffer_.bytes());
+  return static_cast<std::byte*>(buffer_.data()) + at;
+}
+
+TensorView Workspace::tensor(const char* name, DType dtype, std::initializer_list<int64_t> dims) {
+  TensorView out(name, dtype, dims, nullptr);
+  out.data = bytes(out.bytes());
+  return out;
+}
+
+int64_t workspace_bytes(DType dtype, std::initializer_list<int64_t> dims) {
+  return round_up(TensorView("", dtype, dims, nullptr).bytes(), kAlignment);
+}
+
+int64_t MemoryPlan::total() const {
+  int64_t sum = 0;
+  for (const auto& b : buffers) sum += b.bytes;
+  return sum;
+}
+
+int64_t MemoryPlan::total(MemoryUse use) const {
+  int64_t sum = 0;
+  for (const auto& b : buffers) sum += b.use == use ? b.bytes : 0;
+  return sum;
+}
+
+int64_t host_memory_bytes() {
+  int64_t total = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  int64_t limit = 0;
+  if (std::ifstream file("/sys/fs/cgroup/memory.max"); file >> limit && limit > 0) total = std::min(total, limit);
+  return total;
+}
+
+int64_t peak_resident_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+}  // namespace tenfold

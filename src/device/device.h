@@ -1,0 +1,129 @@
+#pragma once
+
+#include "core/tensor.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tenfold {
+
+/// What a buffer is for; the rows of the memory plan are summed by it.
+enum class MemoryUse : uint8_t { kWeights, kAdapter, kOptimizer, kActivations, kCache, kWorkspace };
+std::string_view name_of(MemoryUse use);
+
+class Device;
+
+/// Owned device memory. Move-only; frees on destruction. 64-byte aligned, contents undefined until written.
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept;
+  Buffer& operator=(Buffer&& other) noexcept;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer();
+
+  const std::string& name() const { return name_; }
+  void* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+  void fill_zero();
+  /// A contiguous view of the first elements; the shape must fit. The view's name is the buffer's.
+  TensorView view(DType dtype, std::initializer_list<int64_t> dims) const;
+
+ private:
+  friend class Device;
+  std::string name_;
+  void* data_ = nullptr;
+  int64_t bytes_ = 0;
+  Device* device_ = nullptr;
+};
+
+/// One place to compute: here the CPU with its compute pool. Counts allocations, so that a test can prove that a step makes none.
+class Device {
+ public:
+  /// The CPU with `threads` compute threads (0: all cores that this process may use).
+  explicit Device(int threads = 0);
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  DeviceKind kind() const { return DeviceKind::kCpu; }
+  int threads() const { return threads_; }
+
+  /// Throws DeviceError, naming the buffer and the bytes, when memory is refused.
+  Buffer allocate(std::string_view name, MemoryUse use, int64_t bytes);
+  int64_t allocations() const { return allocations_; }
+  int64_t bytes_in_use() const { return bytes_in_use_; }
+  int64_t peak_bytes() const { return peak_bytes_; }
+
+ private:
+  friend class Buffer;
+  void release(Buffer& buffer);
+
+  int threads_ = 1;
+  int64_t allocations_ = 0;
+  int64_t bytes_in_use_ = 0;
+  int64_t peak_bytes_ = 0;
+};
+
+/// A stack of temporaries inside one buffer. Sizes are planned before (the *_scratch_bytes functions of the ops), and running
+/// over is a bug. With no buffer it only measures: `high_water` then says what a buffer would need.
+class Workspace {
+ public:
+  Workspace() = default;
+  explicit Workspace(Buffer buffer) : buffer_(std::move(buffer)), measuring_(false) {}
+
+  /// Uninitialised, 64-byte aligned; valid until the enclosing Scope ends. While measuring, the pointer is null.
+  TensorView tensor(const char* name, DType dtype, std::initializer_list<int64_t> dims);
+  void* bytes(int64_t n);
+  int64_t high_water() const { return high_water_; }
+  int64_t capacity() const { return buffer_.bytes(); }
+  bool measuring() const { return measuring_; }
+
+  /// Releases on destruction what was taken since its construction.
+  class Scope {
+   public:
+    explicit Scope(Workspace& workspace) : workspace_(workspace), mark_(workspace.used_) {}
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+    ~Scope() { workspace_.used_ = mark_; }
+
+   private:
+    Workspace& workspace_;
+    int64_t mark_;
+  };
+
+ private:
+  Buffer buffer_;
+  bool measuring_ = true;
+  int64_t used_ = 0;
+  int64_t high_water_ = 0;
+};
+
+/// Bytes that `Workspace` takes for a tensor: its own, rounded up to the alignment.
+int64_t workspace_bytes(DType dtype, std::initializer_list<int64_t> dims);
+
+/// One row of a memory plan.
+struct PlannedBuffer {
+  std::string name;
+  MemoryUse use = MemoryUse::kWorkspace;
+  int64_t bytes = 0;
+};
+
+/// The table of named buffers that a run will hold, made before anything is allocated.
+struct MemoryPlan {
+  std::vector<PlannedBuffer> buffers;
+
+  void add(std::string name, MemoryUse use, int64_t bytes) { buffers.push_back({std::move(name), use, bytes}); }
+  int64_t total() const;
+  int64_t total(MemoryUse use) const;
+};
+
+/// Memory that this process may use on the host: the machine's, or the control group's limit if that is less.
+int64_t host_memory_bytes();
+/// Peak resident set of this process.
+int64_t peak_resident_bytes();
+
+}  // namespace tenfold

@@ -4,9 +4,9 @@
 
 namespace tenfold {
 
-TensorView::TensorView(const char* name, DType dtype, std::span<const int64_t> dims, void* data)
-    : name(name), dtype(dtype), rank(static_cast<int>(dims.size())), data(data) {
-  TENFOLD_CHECK(dims.size() <= kMaxRank, "{}: rank {}", name, dims.size());
+TensorView::TensorView(const char* label, DType type, std::span<const int64_t> dims, void* pointer)
+    : name(label), dtype(type), rank(static_cast<int>(dims.size())), data(pointer) {
+  TENFOLD_CHECK(dims.size() <= kMaxRank, "{}: rank {}", label, dims.size());
   int64_t stride = 1;
   for (size_t i = dims.size(); i-- > 0;) {
     shape[i] = dims[i];

@@ -31,9 +31,9 @@ struct TensorView {
 
   TensorView() = default;
   /// A contiguous row-major view on the CPU.
-  TensorView(const char* name, DType dtype, std::initializer_list<int64_t> dims, void* data)
-      : TensorView(name, dtype, std::span<const int64_t>(dims.begin(), dims.size()), data) {}
-  TensorView(const char* name, DType dtype, std::span<const int64_t> dims, void* data);
+  TensorView(const char* label, DType type, std::initializer_list<int64_t> dims, void* pointer)
+      : TensorView(label, type, std::span<const int64_t>(dims.begin(), dims.size()), pointer) {}
+  TensorView(const char* label, DType type, std::span<const int64_t> dims, void* pointer);
 
   bool empty() const { return data == nullptr; }
   int64_t dim(int i) const { return shape[static_cast<size_t>(i)]; }

@@ -1,0 +1,71 @@
+#pragma once
+
+#include "device/exec.h"
+#include "model/adapter.h"
+#include "model/kv_cache.h"
+#include "model/model.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace tenfold {
+
+struct SessionOptions {
+  int64_t capacity = 0;        ///< tokens that prompt and answer may take together
+  DType compute = DType::kF32;
+  int64_t prefill_chunk = 2048;
+};
+
+struct SamplingOptions {
+  float temperature = 0;  ///< 0: greedy
+  float top_p = 1;
+  int64_t top_k = 0;      ///< 0: all
+  uint64_t seed = 0;
+};
+
+struct GenerateResult {
+  std::vector<int32_t> ids;      ///< without the stop token
+  bool stopped = false;          ///< a stop token ended it (else the budget did)
+  int64_t prompt_tokens = 0;
+  int64_t reused_tokens = 0;     ///< of the prompt, found in the cache
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+};
+
+/// One sequence being read and continued: prefill, decode, sampling. Keeps its cache between prompts and reuses the longest common
+/// prefix; that does not change a single bit of the answers (tested).
+class Session {
+ public:
+  /// Allocates everything it will ever use. Throws DeviceError.
+  Session(Device& device, const Model& model, const Adapter* adapter, const SessionOptions& options);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  int64_t capacity() const;
+  /// Makes the cache hold exactly `ids` and returns the logits (V) f32 after the last; valid until the next call. InputError when
+  /// the prompt is longer than the capacity. `progress(done, total)` is called between chunks.
+  std::span<const float> prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress = {});
+  /// Appends one token and returns the logits after it.
+  std::span<const float> decode(int32_t id);
+  /// Prefill, then up to max_new_tokens; `on_token` may return false to stop.
+  GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids,
+                          const SamplingOptions& sampling = {}, const std::function<bool(int32_t)>& on_token = {});
+  /// Negative log-likelihood (natural log) of ids[t] given ids[0..t), for t >= 1; nll[0] = 0. Empties the cache before.
+  std::vector<float> score(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress = {});
+
+  Profile& profile();
+  static int64_t planned_bytes(Device& device, const ModelConfig& config, const SessionOptions& options);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The next token under the options: greedy, or top-k and top-p of the softmax at a temperature, drawn from (seed, step).
+int32_t sample(std::span<const float> logits, const SamplingOptions& options, int64_t step);
+
+}  // namespace tenfold

@@ -1,0 +1,106 @@
+#pragma once
+
+#include "data/example.h"
+#include "device/exec.h"
+#include "model/adapter.h"
+#include "model/block.h"
+#include "model/model.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tenfold {
+
+enum class Schedule : uint8_t { kLinear, kCosine, kConstant };
+
+struct TrainOptions {
+  std::string out;                   ///< run directory: metrics.jsonl, adapter/, checkpoint/
+  int64_t steps = 0;                 ///< 0: from epochs
+  double epochs = 1;
+  int64_t batch = 1;                 ///< records a step, run as one flat batch or one after another (accumulation): the same loss
+  int64_t accumulation = 1;          ///< micro-steps a step; the denominators of the loss are sums over all of them
+  double learning_rate = 5e-5;
+  Schedule schedule = Schedule::kLinear;
+  int64_t warmup_steps = 0;
+  double weight_decay = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double max_grad_norm = 1.0;        ///< 0: no clipping
+  double lm_loss_weight = 0;         ///< weight of the mean over document tokens
+  int64_t lm_loss_tokens = 0;        ///< document positions sampled a record (seeded); 0: all
+  uint64_t seed = 0;
+  bool shuffle = true;
+  bool group_by_length = false;
+  int64_t checkpoint_every = 0;      ///< steps; 0: about a minute apart is the caller's choice, here: only at the end and on a stop
+  int64_t activation_bytes = 0;      ///< budget for what the forward keeps; 0: decided from the host memory
+  DType compute = DType::kF32;
+  DType adapter_dtype = DType::kF32;
+  std::string chat_template;
+};
+
+/// One line of metrics.jsonl.
+struct StepMetrics {
+  int64_t step = 0;  ///< 1-based
+  double loss = 0;
+  double answer_loss = 0;
+  double lm_loss = 0;
+  double learning_rate = 0;
+  double grad_norm = 0;
+  int64_t tokens = 0;        ///< of this step
+  int64_t total_tokens = 0;
+  double seconds = 0;
+  int64_t peak_bytes = 0;
+};
+
+struct TrainCallbacks {
+  std::function<void(const StepMetrics&, int64_t steps)> on_step;
+  std::function<void(int64_t step)> on_checkpoint;  ///< evaluation on the way
+  std::function<bool()> should_stop;                ///< asked between steps: save and return
+};
+
+struct TrainResult {
+  int64_t steps = 0;        ///< finished in all, resumed ones included
+  int64_t tokens = 0;       ///< of all steps
+  double seconds = 0;       ///< of this process's steps
+  double final_loss = 0;
+  bool interrupted = false;
+  std::string adapter;      ///< directory
+};
+
+/// The memory that training will hold, by buffer: made before anything is allocated.
+MemoryPlan plan_training(Device& device, const ModelConfig& config, const LoraConfig& lora, const TrainOptions& options, int64_t longest,
+                         int64_t head_rows, int64_t weight_bytes);
+
+/// LoRA training of one model on one device. Losses are bit-equal for the same binary, kind of CPU and thread count, whatever is recomputed
+/// and wherever the run was stopped and resumed.
+class Trainer {
+ public:
+  /// Allocates everything a step will use (nothing is allocated inside one). DeviceError when it cannot fit.
+  Trainer(Device& device, const Model& model, Adapter& adapter, std::span<const Example> examples, const TrainOptions& options);
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+  ~Trainer();
+
+  int64_t total_steps() const;
+  /// Restores the newest valid checkpoint of the run directory; returns its step, 0 when there is none. Cuts metrics.jsonl to it.
+  /// InputError when the checkpoint belongs to other options, data, model or threads.
+  int64_t resume();
+  TrainResult run(const TrainCallbacks& callbacks);
+
+  /// One forward and backward over a record set without an update: loss and gradients, for tests and benchmarks.
+  StepMetrics forward_backward(std::span<const int64_t> records, int64_t step);
+  TensorView gradients() const;
+  Profile& profile();
+  Device& device();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tenfold

@@ -49,8 +49,8 @@ template <typename... Args>
 }  // namespace tenfold
 
 /// Aborts with file, line, condition and a formatted message when an internal invariant is broken.
-#define TENFOLD_CHECK(condition, ...)                                                      \
-  do {                                                                                     \
-    if (!(condition)) [[unlikely]]                                                         \
+#define TENFOLD_CHECK(condition, ...)                                                         \
+  do {                                                                                        \
+    if (!(condition)) [[unlikely]]                                                            \
       ::tenfold::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
   } while (false)

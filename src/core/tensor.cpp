@@ -51,9 +51,7 @@ std::string shape_text(const TensorView& t) {
   return text + "]";
 }
 
-int64_t WeightView::bytes() const {
-  return ceil_div(elements(), block_elements(layout)) * block_bytes(layout);
-}
+int64_t WeightView::bytes() const { return ceil_div(elements(), block_elements(layout)) * block_bytes(layout); }
 
 int64_t WeightView::row_bytes() const {
   TENFOLD_CHECK(cols % block_elements(layout) == 0, "{}: {} columns of {}", name, cols, name_of(layout));

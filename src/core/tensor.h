@@ -69,7 +69,7 @@ struct Nf4Scales {
   const float* nested_absmax = nullptr;  ///< [ceil(n/64/256)]
   const float* nested_code = nullptr;    ///< [256]
   float nested_offset = 0.0F;
-  const float* code = nullptr;           ///< [16], the quant_map stored beside the weight
+  const float* code = nullptr;  ///< [16], the quant_map stored beside the weight
 };
 
 /// A non-owning view of a frozen weight (rows = out features, cols = in features): the only type a product takes for one.

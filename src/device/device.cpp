@@ -84,8 +84,8 @@ Buffer Device::allocate(std::string_view name, MemoryUse use, int64_t bytes) {
   buffer.data_ = std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(padded));
   if (buffer.data_ == nullptr) {
     buffer.device_ = nullptr;
-    throw_device("out of memory: {} bytes for {} ({}) were refused; {} bytes are in use. Lower --max-length or free memory", bytes, name,
-                 name_of(use), bytes_in_use_);
+    throw_device("out of memory: {} bytes for {} ({}) were refused; {} bytes are in use. Lower --max-length or free memory",
+                 bytes, name, name_of(use), bytes_in_use_);
   }
   // Huge pages save page faults on buffers that are streamed; the kernel may ignore the advice.
   if (alignment == kHugePage) madvise(buffer.data_, static_cast<size_t>(padded), MADV_HUGEPAGE);

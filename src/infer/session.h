@@ -14,7 +14,7 @@
 namespace tenfold {
 
 struct SessionOptions {
-  int64_t capacity = 0;        ///< tokens that prompt and answer may take together
+  int64_t capacity = 0;  ///< tokens that prompt and answer may take together
   DType compute = DType::kF32;
   int64_t prefill_chunk = 2048;
 };
@@ -22,21 +22,21 @@ struct SessionOptions {
 struct SamplingOptions {
   float temperature = 0;  ///< 0: greedy
   float top_p = 1;
-  int64_t top_k = 0;      ///< 0: all
+  int64_t top_k = 0;  ///< 0: all
   uint64_t seed = 0;
 };
 
 struct GenerateResult {
-  std::vector<int32_t> ids;      ///< without the stop token
-  bool stopped = false;          ///< a stop token ended it (else the budget did)
+  std::vector<int32_t> ids;  ///< without the stop token
+  bool stopped = false;      ///< a stop token ended it (else the budget did)
   int64_t prompt_tokens = 0;
-  int64_t reused_tokens = 0;     ///< of the prompt, found in the cache
+  int64_t reused_tokens = 0;  ///< of the prompt, found in the cache
   double prefill_seconds = 0;
   double decode_seconds = 0;
 };
 
-/// One sequence being read and continued: prefill, decode, sampling. Keeps its cache between prompts and reuses the longest common
-/// prefix; that does not change a single bit of the answers (tested).
+/// One sequence being read and continued: prefill, decode, sampling. Keeps its cache between prompts and reuses the longest
+/// common prefix; that does not change a single bit of the answers (tested).
 class Session {
  public:
   /// Allocates everything it will ever use. Throws DeviceError.

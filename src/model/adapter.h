@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tenfold {
@@ -21,6 +22,8 @@ inline constexpr size_t kProjections = static_cast<size_t>(Projection::kCount);
 /// "q_proj" ...; and its module path inside a layer, "self_attn.q_proj".
 std::string_view name_of(Projection projection);
 std::string_view module_of(Projection projection);
+/// (out features, in features) of a projection's weight.
+std::pair<int64_t, int64_t> projection_shape(const ModelConfig& config, Projection projection);
 
 struct LoraConfig {
   int64_t r = 32;
@@ -28,10 +31,11 @@ struct LoraConfig {
   double dropout = 0;
   bool rslora = false;
   std::vector<Projection> targets = {Projection::kQ, Projection::kK, Projection::kV, Projection::kO};
-  bool train_embed_tokens = false;  ///< whole (V, D) parameter; the tied head keeps the old weight, as in PEFT, unless tie_embeddings
-  bool train_norms = false;         ///< every RMSNorm weight, as PEFT's "norm" matches them
-  bool train_head = false;          ///< lm_head
-  bool tie_embeddings = false;      ///< head follows the trained embedding
+  bool train_embed_tokens =
+      false;                    ///< whole (V, D) parameter; the tied head keeps the old weight, as in PEFT, unless tie_embeddings
+  bool train_norms = false;     ///< every RMSNorm weight, as PEFT's "norm" matches them
+  bool train_head = false;      ///< lm_head
+  bool tie_embeddings = false;  ///< head follows the trained embedding
 
   float scale() const;
   /// Parses --lora-targets and --lora-extra-params names; InputError with the nearest name.
@@ -41,9 +45,9 @@ struct LoraConfig {
 
 /// One trainable parameter inside the flat array.
 struct Parameter {
-  std::string key;     ///< PEFT state-dict key
+  std::string key;  ///< PEFT state-dict key
   int64_t rows = 0;
-  int64_t cols = 0;    ///< 1-d parameters have rows = 1
+  int64_t cols = 0;  ///< 1-d parameters have rows = 1
   bool is_vector = false;
   int64_t offset = 0;  ///< elements from the start of the flat array
 };

@@ -13,7 +13,8 @@ class GgufFile;
 enum class RopeType : uint8_t { kDefault, kLinear, kDynamic, kLlama3, kYarn };
 std::string_view name_of(RopeType type);
 
-/// Rotary position embedding (formats.md 5; huggingface/transformers, modeling_rope_utils.py). Fields that a type does not use stay at their defaults.
+/// Rotary position embedding (formats.md 5; huggingface/transformers, modeling_rope_utils.py). Fields that a type does not use
+/// stay at their defaults.
 struct RopeConfig {
   RopeType type = RopeType::kDefault;
   double theta = 10000.0;
@@ -21,9 +22,9 @@ struct RopeConfig {
   double low_freq_factor = 1.0;   ///< llama3
   double high_freq_factor = 4.0;  ///< llama3
   int64_t original_max_position = 0;
-  double beta_fast = 32.0;  ///< yarn
-  double beta_slow = 1.0;   ///< yarn
-  bool truncate = true;     ///< yarn
+  double beta_fast = 32.0;                 ///< yarn
+  double beta_slow = 1.0;                  ///< yarn
+  bool truncate = true;                    ///< yarn
   std::optional<double> attention_factor;  ///< yarn
   std::optional<double> mscale;            ///< yarn
   std::optional<double> mscale_all_dim;    ///< yarn
@@ -69,7 +70,8 @@ struct ModelConfig {
   double head_flops_per_token() const { return 2.0 * static_cast<double>(hidden) * static_cast<double>(vocabulary); }
 };
 
-/// From a model directory's config.json and generation_config.json. InputError on an unknown architecture (listing the known) or a missing field.
+/// From a model directory's config.json and generation_config.json. InputError on an unknown architecture (listing the known) or
+/// a missing field.
 ModelConfig config_from_directory(const std::string& directory);
 /// From GGUF metadata.
 ModelConfig config_from_gguf(const GgufFile& file);

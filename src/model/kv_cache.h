@@ -9,8 +9,8 @@
 
 namespace tenfold {
 
-/// Keys (after RoPE) and values of every layer, in the compute dtype. Addressed through a page table, even while a page is a whole
-/// sequence: sequence s lies in page s.
+/// Keys (after RoPE) and values of every layer, in the compute dtype. Addressed through a page table, even while a page is a
+/// whole sequence: sequence s lies in page s.
 class KvCache {
  public:
   /// Room for `sequences` sequences of `capacity` tokens each. Throws DeviceError.

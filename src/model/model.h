@@ -13,20 +13,20 @@ namespace tenfold {
 
 /// One block's frozen weights. Norms are dense f32 (D); projections lie in the blocks they came in.
 struct LayerWeights {
-  TensorView attn_norm;  ///< (D)
-  WeightView q;          ///< (H E, D)
-  WeightView k;          ///< (G E, D)
-  WeightView v;          ///< (G E, D)
-  WeightView o;          ///< (D, H E)
-  TensorView ffn_norm;   ///< (D)
-  WeightView gate;       ///< (F, D)
-  WeightView up;         ///< (F, D)
-  WeightView down;       ///< (D, F)
+  TensorView attn_norm;               ///< (D)
+  WeightView q;                       ///< (H E, D)
+  WeightView k;                       ///< (G E, D)
+  WeightView v;                       ///< (G E, D)
+  WeightView o;                       ///< (D, H E)
+  TensorView ffn_norm;                ///< (D)
+  WeightView gate;                    ///< (F, D)
+  WeightView up;                      ///< (F, D)
+  WeightView down;                    ///< (D, F)
   TensorView q_bias, k_bias, v_bias;  ///< optional (H E), (G E), (G E) f32
 };
 
 struct LoadOptions {
-  bool load_in_4bit = false;   ///< quantise dense projections to NF4 with double quantisation
+  bool load_in_4bit = false;  ///< quantise dense projections to NF4 with double quantisation
   bool double_quant = true;
 };
 
@@ -56,8 +56,9 @@ class Model {
   /// FNV-1a over the config and a sample of every tensor's bytes: tells an adapter's base from another model.
   uint64_t fingerprint() const;
 
+  struct Impl;  ///< weights.h, for the loaders
+
  private:
-  struct Impl;
   explicit Model(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -17,7 +17,8 @@ struct AdamWArgs {
   float gradient_scale = 1;  ///< clipping factor
 };
 
-/// One AdamW step as torch.optim.AdamW makes it: p *= 1 - lr wd; m, v; p -= lr m^ / (sqrt(v^) + eps). All f32, same number of elements.
+/// One AdamW step as torch.optim.AdamW makes it: p *= 1 - lr wd; m, v; p -= lr m^ / (sqrt(v^) + eps). All f32, same number of
+/// elements.
 void adamw_step(Exec& exec, const AdamWArgs& args, const TensorView& parameter, const TensorView& gradient, const TensorView& m,
                 const TensorView& v);
 

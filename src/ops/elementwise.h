@@ -17,9 +17,10 @@ void gather_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows,
 /// y = 0, then y[rows[i]] = x[i]; (T, D) from (N, D), both f32; rows are distinct.
 void scatter_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows, const TensorView& y);
 
-/// LoRA dropout: y = x * mask / (1 - p), where the mask of element (t, d) is a function of (seed, stream, token_index[t], d) alone.
-/// x, y (T, D), same dtype or y f32; x may be y. Applying it to a gradient is its own backward.
-void dropout(Exec& exec, const TensorView& x, std::span<const int64_t> token_index, float p, uint64_t seed, uint64_t stream, const TensorView& y);
+/// LoRA dropout: y = x * mask / (1 - p), where the mask of element (t, d) is a function of (seed, stream, token_index[t], d)
+/// alone. x, y (T, D), same dtype or y f32; x may be y. Applying it to a gradient is its own backward.
+void dropout(Exec& exec, const TensorView& x, std::span<const int64_t> token_index, float p, uint64_t seed, uint64_t stream,
+             const TensorView& y);
 
 /// argmax over the last dimension of x (T, V) f32; the lowest index wins a tie.
 void argmax(Exec& exec, const TensorView& x, std::span<int32_t> out);

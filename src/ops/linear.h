@@ -5,7 +5,8 @@
 
 namespace tenfold::ops {
 
-/// A LoRA branch beside a frozen weight (N, K): y += scale * (x A^T) B^T. Masters are f32, rounded to the compute dtype in products.
+/// A LoRA branch beside a frozen weight (N, K): y += scale * (x A^T) B^T. Masters are f32, rounded to the compute dtype in
+/// products.
 struct LoraView {
   TensorView a;  ///< (R, K) f32
   TensorView b;  ///< (N, R) f32
@@ -21,9 +22,10 @@ struct LinearArgs {
   TensorView residual;  ///< optional (T, N), added in f32 before the one rounding to y's dtype; may be y itself
 };
 
-/// y = x W^T [+ bias] [+ scale (x A^T) B^T] [+ residual]. x (T, K) compute dtype, w (N, K) frozen in any layout, y (T, N) compute dtype or
-/// f32. The weight is expanded to the compute dtype for the product (or dotted as it lies where T is a few tokens); accumulation is f32.
-/// Results do not depend on how a sequence is cut into calls of more than kGemvRows rows, nor on the scratch given.
+/// y = x W^T [+ bias] [+ scale (x A^T) B^T] [+ residual]. x (T, K) compute dtype, w (N, K) frozen in any layout, y (T, N) compute
+/// dtype or f32. The weight is expanded to the compute dtype for the product (or dotted as it lies where T is a few tokens);
+/// accumulation is f32. Results do not depend on how a sequence is cut into calls of more than kGemvRows rows, nor on the scratch
+/// given.
 void linear_forward(Exec& exec, const TensorView& x, const WeightView& w, const LinearArgs& args, const TensorView& y);
 
 /// Calls with at most this many rows may use the fused dequantise-and-dot kernels.
@@ -37,8 +39,8 @@ struct LinearGrads {
   TensorView d_lora_in;     ///< (T, K) f32: the gradient of lora_in where that is not x; = ; then d_x lacks the LoRA part
 };
 
-/// Gradients of linear_forward: d_x = d_y W + scale (d_y B) A; d_a += scale (d_y B)^T x; d_b += scale d_y^T u. d_y (T, N) is f32 or compute
-/// dtype and is rounded to the compute dtype for the products. The frozen weight gets none.
+/// Gradients of linear_forward: d_x = d_y W + scale (d_y B) A; d_a += scale (d_y B)^T x; d_b += scale d_y^T u. d_y (T, N) is f32
+/// or compute dtype and is rounded to the compute dtype for the products. The frozen weight gets none.
 void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const WeightView& w, const LinearArgs& args,
                      const LinearGrads& grads);
 

@@ -18,11 +18,11 @@ namespace tenfold {
 enum class Schedule : uint8_t { kLinear, kCosine, kConstant };
 
 struct TrainOptions {
-  std::string out;                   ///< run directory: metrics.jsonl, adapter/, checkpoint/
-  int64_t steps = 0;                 ///< 0: from epochs
+  std::string out;    ///< run directory: metrics.jsonl, adapter/, checkpoint/
+  int64_t steps = 0;  ///< 0: from epochs
   double epochs = 1;
-  int64_t batch = 1;                 ///< records a step, run as one flat batch or one after another (accumulation): the same loss
-  int64_t accumulation = 1;          ///< micro-steps a step; the denominators of the loss are sums over all of them
+  int64_t batch = 1;         ///< records a step, run as one flat batch or one after another (accumulation): the same loss
+  int64_t accumulation = 1;  ///< micro-steps a step; the denominators of the loss are sums over all of them
   double learning_rate = 5e-5;
   Schedule schedule = Schedule::kLinear;
   int64_t warmup_steps = 0;
@@ -30,14 +30,14 @@ struct TrainOptions {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double eps = 1e-8;
-  double max_grad_norm = 1.0;        ///< 0: no clipping
-  double lm_loss_weight = 0;         ///< weight of the mean over document tokens
-  int64_t lm_loss_tokens = 0;        ///< document positions sampled a record (seeded); 0: all
+  double max_grad_norm = 1.0;  ///< 0: no clipping
+  double lm_loss_weight = 0;   ///< weight of the mean over document tokens
+  int64_t lm_loss_tokens = 0;  ///< document positions sampled a record (seeded); 0: all
   uint64_t seed = 0;
   bool shuffle = true;
   bool group_by_length = false;
-  int64_t checkpoint_every = 0;      ///< steps; 0: about a minute apart is the caller's choice, here: only at the end and on a stop
-  int64_t activation_bytes = 0;      ///< budget for what the forward keeps; 0: decided from the host memory
+  int64_t checkpoint_every = 0;  ///< steps; 0: about a minute apart is the caller's choice, here: only at the end and on a stop
+  int64_t host_memory = 0;       ///< bytes that the whole run may hold; 0: most of what the machine has
   DType compute = DType::kF32;
   DType adapter_dtype = DType::kF32;
   std::string chat_template;
@@ -51,7 +51,7 @@ struct StepMetrics {
   double lm_loss = 0;
   double learning_rate = 0;
   double grad_norm = 0;
-  int64_t tokens = 0;        ///< of this step
+  int64_t tokens = 0;  ///< of this step
   int64_t total_tokens = 0;
   double seconds = 0;
   int64_t peak_bytes = 0;
@@ -64,20 +64,35 @@ struct TrainCallbacks {
 };
 
 struct TrainResult {
-  int64_t steps = 0;        ///< finished in all, resumed ones included
-  int64_t tokens = 0;       ///< of all steps
-  double seconds = 0;       ///< of this process's steps
+  int64_t steps = 0;   ///< finished in all, resumed ones included
+  int64_t tokens = 0;  ///< of all steps
+  double seconds = 0;  ///< of this process's steps
   double final_loss = 0;
   bool interrupted = false;
-  std::string adapter;      ///< directory
+  std::string adapter;  ///< directory
+};
+
+/// What a training run is sized for.
+struct TrainSizes {
+  int64_t longest = 0;       ///< tokens of the longest record
+  int64_t head_rows = 0;     ///< most positions of a record that carry loss
+  int64_t weight_bytes = 0;  ///< Model::weight_bytes()
 };
 
 /// The memory that training will hold, by buffer: made before anything is allocated.
-MemoryPlan plan_training(Device& device, const ModelConfig& config, const LoraConfig& lora, const TrainOptions& options, int64_t longest,
-                         int64_t head_rows, int64_t weight_bytes);
+struct TrainPlan {
+  MemoryPlan memory;
+  int64_t activation_bytes = 0;  ///< for what forwards keep; the planner fills it by layer, most useful first
+  std::vector<Keep> keep;        ///< by layer, for the longest record
+};
 
-/// LoRA training of one model on one device. Losses are bit-equal for the same binary, kind of CPU and thread count, whatever is recomputed
-/// and wherever the run was stopped and resumed.
+/// Keeps as much of each forward as `options.host_memory` allows. DeviceError when not even the layer inputs fit: says what is
+/// needed and what would fit.
+TrainPlan plan_training(Device& device, const ModelConfig& config, const LoraConfig& lora, const TrainOptions& options,
+                        const TrainSizes& sizes);
+
+/// LoRA training of one model on one device. Losses are bit-equal for the same binary, kind of CPU and thread count, whatever is
+/// recomputed and wherever the run was stopped and resumed.
 class Trainer {
  public:
   /// Allocates everything a step will use (nothing is allocated inside one). DeviceError when it cannot fit.

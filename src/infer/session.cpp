@@ -1,0 +1,274 @@
+#include "infer/session.h"
+
+#include "core/error.h"
+#include "core/rng.h"
+#include "model/block.h"
+#include "ops/cross_entropy.h"
+#include "ops/elementwise.h"
+#include "ops/embedding.h"
+#include "ops/linear.h"
+#include "ops/rms_norm.h"
+#include "ops/rope.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+namespace tenfold {
+namespace {
+
+/// Prompts are read in pieces that are never shorter than this (unless the prompt is), so that every position goes through the
+/// same kernels whatever was found in the cache: reuse then changes no bit.
+constexpr int64_t kLeastChunk = 16;
+/// Rows of the head at a time when every position is scored.
+constexpr int64_t kScoreRows = 512;
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+WeightView dense_weight(const TensorView& t) {
+  WeightView w;
+  w.name = t.name;
+  w.rows = t.dim(0);
+  w.cols = t.dim(1);
+  w.data = static_cast<const std::byte*>(t.data);
+  return w;
+}
+
+int64_t scratch_bytes(Device& device, const ModelConfig& c, const LoraConfig* lora, const SessionOptions& o) {
+  Workspace none;
+  const Exec exec{device, none, o.compute, nullptr};
+  const int64_t chunk = std::min(o.prefill_chunk, o.capacity);
+  Workspace own;
+  own.tensor("x", o.compute, {chunk, c.hidden});
+  own.tensor("x_out", o.compute, {chunk, c.hidden});
+  own.tensor("cos", DType::kF32, {chunk, c.head_dim / 2});
+  own.tensor("sin", DType::kF32, {chunk, c.head_dim / 2});
+  own.tensor("h", o.compute, {chunk, c.hidden});
+  const int64_t block = block_scratch_bytes(exec, c, lora, chunk, o.capacity, /*training=*/false);
+  // A short piece takes other paths (dot products, split keys) with scratch of their own.
+  const int64_t single = block_scratch_bytes(exec, c, lora, 1, o.capacity, /*training=*/false);
+  const int64_t head = std::max(ops::linear_scratch_bytes(exec, 1, c.vocabulary, c.hidden, 0),
+                                ops::cross_entropy_scratch_bytes(exec, std::min(chunk, kScoreRows), c.vocabulary, c.hidden));
+  return own.high_water() + std::max({block, single, head});
+}
+
+}  // namespace
+
+struct Session::Impl {
+  Device& device;
+  const Model& model;
+  const Adapter* adapter;
+  SessionOptions options;
+  KvCache cache;
+  Workspace scratch;
+  Buffer logits_buffer;
+  Profile profile;
+  Exec exec;
+  std::vector<int32_t> cached;  ///< ids that the cache holds
+  bool logits_valid = false;
+  std::vector<int64_t> positions;
+  RopeFrequencies rope;
+
+  Impl(Device& d, const Model& m, const Adapter* a, const SessionOptions& o)
+      : device(d),
+        model(m),
+        adapter(a),
+        options(o),
+        cache(d, m.config(), o.compute, 1, o.capacity),
+        scratch(d.allocate("session scratch", MemoryUse::kWorkspace,
+                           scratch_bytes(d, m.config(), a == nullptr ? nullptr : &a->config(), o))),
+        logits_buffer(d.allocate("logits", MemoryUse::kActivations, m.config().vocabulary * 4)),
+        exec{d, scratch, o.compute, &profile} {
+    cached.reserve(static_cast<size_t>(o.capacity));
+    positions.reserve(static_cast<size_t>(o.capacity));
+    const ModelConfig& c = m.config();
+    // `dynamic` RoPE depends on the length; a session freezes it for its capacity, so that cached keys stay valid.
+    rope = rope_frequencies(c.rope, c.head_dim, c.max_position, o.capacity);
+  }
+
+  WeightView own_or(const TensorView& own, const WeightView& frozen) const { return own.empty() ? frozen : dense_weight(own); }
+  WeightView embedding_table() const {
+    return adapter == nullptr ? model.embed_tokens() : own_or(adapter->embed_tokens(adapter->flat()), model.embed_tokens());
+  }
+  WeightView head_table() const {
+    return adapter == nullptr ? model.head() : own_or(adapter->head(adapter->flat()), model.head());
+  }
+  TensorView final_norm() const {
+    if (adapter == nullptr) return model.final_norm();
+    const TensorView own = adapter->final_norm(adapter->flat());
+    return own.empty() ? model.final_norm() : own;
+  }
+
+  /// Reads ids at positions [cached.size(), ...) through all blocks; returns the residual stream after the last (T, D), inside
+  /// `scratch`.
+  TensorView read_chunk(std::span<const int32_t> ids) {
+    const ModelConfig& c = model.config();
+    const auto tokens = static_cast<int64_t>(ids.size());
+    const auto begin = static_cast<int64_t>(cached.size());
+    positions.resize(ids.size());
+    std::iota(positions.begin(), positions.end(), begin);
+    const int64_t row = cache.row(0);
+    const ops::AttentionSegment segment{0, tokens, row, row + begin + tokens};
+    BlockContext context{.model = model, .adapter = adapter};
+    context.segments = {&segment, 1};
+    context.positions = positions;
+    TensorView x = scratch.tensor("x", options.compute, {tokens, c.hidden});
+    TensorView x_out = scratch.tensor("x_out", options.compute, {tokens, c.hidden});
+    context.cos = scratch.tensor("cos", DType::kF32, {tokens, c.head_dim / 2});
+    context.sin = scratch.tensor("sin", DType::kF32, {tokens, c.head_dim / 2});
+    ops::rope_table(exec, rope.inv_freq, positions, rope.attention_factor, context.cos, context.sin);
+    ops::embedding_forward(exec, ids, embedding_table(), x);
+    for (int64_t layer = 0; layer < c.layers; ++layer) {
+      block_forward(exec, context, layer, x, nullptr, &cache, row + begin, x_out);
+      std::swap(x, x_out);
+    }
+    cached.insert(cached.end(), ids.begin(), ids.end());
+    cache.set_length(0, begin + tokens);
+    return x;
+  }
+
+  void head_of_last(const TensorView& x) {
+    const ModelConfig& c = model.config();
+    const TensorView h = scratch.tensor("h", options.compute, {1, c.hidden});
+    ops::rms_norm_forward(exec, x.rows(x.dim(0) - 1, x.dim(0)), final_norm(), c.rms_eps, h);
+    ops::linear_forward(exec, h, head_table(), {}, logits_buffer.view(DType::kF32, {1, c.vocabulary}));
+  }
+
+  void forget_after(int64_t length) {
+    cached.resize(static_cast<size_t>(length));
+    cache.set_length(0, length);
+  }
+
+  std::span<const float> logits() const {
+    return {static_cast<const float*>(logits_buffer.data()), static_cast<size_t>(model.config().vocabulary)};
+  }
+
+  void check_prompt(std::span<const int32_t> ids) const {
+    if (ids.empty()) throw_input("the prompt has no tokens");
+    if (static_cast<int64_t>(ids.size()) > options.capacity) {
+      throw_input("the prompt has {} tokens, and this session holds {}; shorten it or raise the limit", ids.size(),
+                  options.capacity);
+    }
+    for (const int32_t id : ids) {
+      if (id < 0 || id >= model.config().vocabulary)
+        throw_input("token id {} is outside the vocabulary of {}", id, model.config().vocabulary);
+    }
+  }
+
+  /// Feeds ids[from..) in chunks of absolute boundaries; the last chunk takes a short remainder with it.
+  void feed(std::span<const int32_t> ids, int64_t from, bool want_logits, const std::function<void(int64_t, int64_t)>& progress,
+            const std::function<void(const TensorView&, int64_t)>& on_chunk) {
+    const auto total = static_cast<int64_t>(ids.size());
+    const int64_t chunk = options.prefill_chunk - kLeastChunk;
+    int64_t at = from;
+    while (at < total) {
+      int64_t end = std::min(total, at + chunk);
+      if (total - end < kLeastChunk) end = total;
+      const Workspace::Scope scope(scratch);
+      const TensorView x = read_chunk(ids.subspan(static_cast<size_t>(at), static_cast<size_t>(end - at)));
+      if (on_chunk) on_chunk(x, at);
+      if (want_logits && end == total) head_of_last(x);
+      at = end;
+      if (progress) progress(at, total);
+    }
+  }
+};
+
+Session::Session(Device& device, const Model& model, const Adapter* adapter, const SessionOptions& options) {
+  TENFOLD_CHECK(options.capacity > 0 && options.prefill_chunk > 2 * kLeastChunk, "capacity {}, chunk {}", options.capacity,
+                options.prefill_chunk);
+  impl_ = std::make_unique<Impl>(device, model, adapter, options);
+}
+Session::~Session() = default;
+
+int64_t Session::capacity() const { return impl_->options.capacity; }
+Profile& Session::profile() { return impl_->profile; }
+
+int64_t Session::planned_bytes(Device& device, const ModelConfig& config, const SessionOptions& options) {
+  return KvCache::bytes(config, options.compute, 1, options.capacity) + scratch_bytes(device, config, nullptr, options) +
+         config.vocabulary * 4;
+}
+
+std::span<const float> Session::prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress) {
+  impl_->check_prompt(ids);
+  const auto total = static_cast<int64_t>(ids.size());
+  const auto limit = static_cast<int64_t>(std::min(ids.size(), impl_->cached.size()));
+  int64_t common = 0;
+  while (common < limit && ids[static_cast<size_t>(common)] == impl_->cached[static_cast<size_t>(common)]) ++common;
+  // Enough must be left to read that the last piece is not a short one, which other kernels would serve.
+  common = std::max<int64_t>(0, std::min(common, total - kLeastChunk));
+  impl_->forget_after(common);
+  impl_->feed(ids, common, /*want_logits=*/true, progress, {});
+  return impl_->logits();
+}
+
+std::span<const float> Session::decode(int32_t id) {
+  if (static_cast<int64_t>(impl_->cached.size()) >= impl_->options.capacity) {
+    throw_input("the session is full: {} tokens; start it with a larger capacity", impl_->options.capacity);
+  }
+  const Workspace::Scope scope(impl_->scratch);
+  impl_->head_of_last(impl_->read_chunk({&id, 1}));
+  return impl_->logits();
+}
+
+GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids,
+                                 const SamplingOptions& sampling, const std::function<bool(int32_t)>& on_token) {
+  GenerateResult result;
+  result.prompt_tokens = static_cast<int64_t>(prompt.size());
+  // The last new token is not read, so it needs no room.
+  if (result.prompt_tokens + max_new_tokens - 1 > impl_->options.capacity) {
+    throw_input(
+        "the prompt has {} tokens and {} new ones are asked for, but this session holds {}; shorten the prompt or lower "
+        "--max-new-tokens",
+        result.prompt_tokens, max_new_tokens, impl_->options.capacity);
+  }
+  auto start = Clock::now();
+  const int64_t before = static_cast<int64_t>(
+      std::mismatch(prompt.begin(), prompt.end(), impl_->cached.begin(), impl_->cached.end()).first - prompt.begin());
+  result.reused_tokens = std::max<int64_t>(0, std::min(before, result.prompt_tokens - kLeastChunk));
+  std::span<const float> logits = prefill(prompt);
+  result.prefill_seconds = seconds_since(start);
+  start = Clock::now();
+  // The decoded tokens are not prompt: they leave the cache, so that a later prompt reuses only what was read as one.
+  for (int64_t i = 0; i < max_new_tokens; ++i) {
+    const int32_t id = sample(logits, sampling, i);
+    if (std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end()) {
+      result.stopped = true;
+      break;
+    }
+    result.ids.push_back(id);
+    if (on_token && !on_token(id)) break;
+    if (i + 1 == max_new_tokens) break;
+    logits = decode(id);
+  }
+  impl_->forget_after(result.prompt_tokens);
+  result.decode_seconds = seconds_since(start);
+  return result;
+}
+
+std::vector<float> Session::score(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress) {
+  impl_->check_prompt(ids);
+  impl_->forget_after(0);
+  const ModelConfig& c = impl_->model.config();
+  std::vector<float> nll(ids.size(), 0.0F);
+  const auto total = static_cast<int64_t>(ids.size());
+  std::vector<int32_t> targets;
+  const std::vector<float> weights(static_cast<size_t>(kScoreRows), 1.0F);
+  impl_->feed(ids, 0, /*want_logits=*/false, progress, [&](const TensorView& x, int64_t begin) {
+    for (int64_t r = 0; r < x.dim(0) && begin + r + 1 < total; r += kScoreRows) {
+      const int64_t rows = std::min({kScoreRows, x.dim(0) - r, total - 1 - begin - r});
+      const Workspace::Scope scope(impl_->scratch);
+      const TensorView h = impl_->scratch.tensor("h", impl_->options.compute, {rows, c.hidden});
+      ops::rms_norm_forward(impl_->exec, x.rows(r, r + rows), impl_->final_norm(), c.rms_eps, h);
+      const auto first = static_cast<size_t>(begin + r + 1);
+      ops::cross_entropy(impl_->exec, h, impl_->head_table(), ids.subspan(first, static_cast<size_t>(rows)),
+                         std::span(weights).first(static_cast<size_t>(rows)),
+                         std::span(nll).subspan(first, static_cast<size_t>(rows)), {}, {});
+    }
+  });
+  return nll;
+}
+
+}  // namespace tenfold

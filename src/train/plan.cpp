@@ -1,0 +1,99 @@
+#include "train/plan.h"
+
+#include "core/error.h"
+#include "ops/cross_entropy.h"
+
+#include <algorithm>
+
+namespace tenfold {
+namespace {
+
+/// Code, libraries, tokenizer and the allocator's own: what a process holds beside our buffers.
+constexpr int64_t kProgramBytes = int64_t{96} << 20;
+
+int64_t kept_bytes(const ModelConfig& config, const LoraConfig& lora, DType compute, const std::vector<Keep>& keep,
+                   int64_t tokens) {
+  int64_t total = workspace_bytes(compute, {tokens, config.hidden});  // the last block's output
+  for (const Keep k : keep) total += block_saved_bytes(config, lora, compute, k, tokens);
+  return total;
+}
+
+}  // namespace
+
+std::vector<Keep> choose_keep(const ModelConfig& config, const LoraConfig& lora, DType compute, int64_t tokens, int64_t bytes) {
+  std::vector<Keep> keep(static_cast<size_t>(config.layers), Keep::kInput);
+  int64_t used = kept_bytes(config, lora, compute, keep, tokens);
+  if (used > bytes) return {};
+  // A level for all layers before the next level for any: the attention forward is the dearest to repeat, the MLP the cheapest a
+  // byte.
+  for (const Keep level : {Keep::kAttention, Keep::kMiddle, Keep::kAll}) {
+    for (size_t i = keep.size(); i-- > 0;) {
+      const int64_t more =
+          block_saved_bytes(config, lora, compute, level, tokens) - block_saved_bytes(config, lora, compute, keep[i], tokens);
+      if (used + more > bytes) return keep;
+      keep[i] = level;
+      used += more;
+    }
+  }
+  return keep;
+}
+
+int64_t training_scratch_bytes(Device& device, const ModelConfig& config, const LoraConfig& lora, DType compute,
+                               const TrainSizes& sizes) {
+  Workspace none;
+  const Exec exec{device, none, compute, nullptr};
+  return std::max(block_scratch_bytes(exec, config, &lora, sizes.longest, sizes.longest, /*training=*/true),
+                  ops::cross_entropy_scratch_bytes(exec, sizes.head_rows, config.vocabulary, config.hidden));
+}
+
+int64_t head_buffer_bytes(const ModelConfig& config, DType compute, int64_t rows) {
+  return 2 * workspace_bytes(compute, {rows, config.hidden}) + 2 * workspace_bytes(DType::kF32, {rows, config.hidden});
+}
+
+TrainPlan plan_training(Device& device, const ModelConfig& config, const LoraConfig& lora, const TrainOptions& options,
+                        const TrainSizes& sizes) {
+  TrainPlan plan;
+  int64_t parameters = 0;
+  {
+    const int64_t per_target = lora.r;
+    for (const Projection p : lora.targets) {
+      const auto [out, in] = projection_shape(config, p);
+      parameters += config.layers * per_target * (out + in);
+    }
+    if (lora.train_norms) parameters += (2 * config.layers + 1) * config.hidden;
+    if (lora.train_embed_tokens) parameters += config.vocabulary * config.hidden;
+    if (lora.train_head) parameters += config.vocabulary * config.hidden;
+  }
+  MemoryPlan& m = plan.memory;
+  m.add("program", MemoryUse::kWorkspace, kProgramBytes);
+  m.add("base weights", MemoryUse::kWeights, sizes.weight_bytes);
+  m.add("adapter", MemoryUse::kAdapter, parameters * 4);
+  m.add("gradients", MemoryUse::kOptimizer, parameters * 4);
+  m.add("adamw moments", MemoryUse::kOptimizer, parameters * 8);
+  m.add("residual gradient", MemoryUse::kActivations, sizes.longest * config.hidden * 4);
+  m.add("rope tables", MemoryUse::kActivations, sizes.longest * config.head_dim * 4);
+  m.add("head rows", MemoryUse::kActivations, head_buffer_bytes(config, options.compute, sizes.head_rows));
+  m.add("scratch", MemoryUse::kWorkspace, training_scratch_bytes(device, config, lora, options.compute, sizes));
+  const int64_t limit = options.host_memory > 0 ? options.host_memory : host_memory_bytes() / 10 * 8;
+  const std::vector<Keep> everything(static_cast<size_t>(config.layers), Keep::kAll);
+  const int64_t most = kept_bytes(config, lora, options.compute, everything, sizes.longest);
+  plan.activation_bytes = std::min(most, limit - m.total());
+  plan.keep = choose_keep(config, lora, options.compute, sizes.longest, plan.activation_bytes);
+  if (plan.keep.empty()) {
+    const std::vector<Keep> least(static_cast<size_t>(config.layers), Keep::kInput);
+    const int64_t needed = m.total() + kept_bytes(config, lora, options.compute, least, sizes.longest);
+    throw_device(
+        "training on records of {} tokens needs at least {:.2f} GiB, and {:.2f} GiB are allowed. Lower --max-length (about {} "
+        "tokens fit) or "
+        "raise --host-memory",
+        sizes.longest, static_cast<double>(needed) / 0x1p30, static_cast<double>(limit) / 0x1p30,
+        std::max<int64_t>(0, static_cast<int64_t>(static_cast<double>(sizes.longest) *
+                                                  static_cast<double>(limit - kProgramBytes - sizes.weight_bytes) /
+                                                  static_cast<double>(needed - kProgramBytes - sizes.weight_bytes))));
+  }
+  plan.activation_bytes = kept_bytes(config, lora, options.compute, plan.keep, sizes.longest);
+  m.add("kept activations", MemoryUse::kActivations, plan.activation_bytes);
+  return plan;
+}
+
+}  // namespace tenfold

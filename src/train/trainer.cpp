@@ -1,0 +1,439 @@
+#include "train/trainer.h"
+
+#include "core/rng.h"
+#include "data/batch_order.h"
+#include "format/atomic_file.h"
+#include "format/json.h"
+#include "ops/adamw.h"
+#include "ops/cpu_features.h"
+#include "ops/cross_entropy.h"
+#include "ops/elementwise.h"
+#include "ops/embedding.h"
+#include "ops/rms_norm.h"
+#include "ops/rope.h"
+#include "train/checkpoint.h"
+#include "train/loss.h"
+#include "train/plan.h"
+#include "train/schedule.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+
+namespace tenfold {
+namespace {
+
+constexpr uint64_t kDropoutStream = 0x64726f70;  // "drop"
+
+WeightView dense_weight(const TensorView& t) {
+  WeightView w;
+  w.name = t.name;
+  w.layout = WeightLayout::kF32;
+  w.rows = t.dim(0);
+  w.cols = t.dim(1);
+  w.data = static_cast<const std::byte*>(t.data);
+  return w;
+}
+
+uint64_t hash_examples(std::span<const Example> examples) {
+  uint64_t hash = examples.size();
+  for (const Example& e : examples) {
+    for (size_t t = 0; t < e.ids.size(); ++t)
+      hash = mix64(hash, static_cast<uint64_t>(e.ids[t]) * 4 + static_cast<uint64_t>(e.kinds[t]));
+  }
+  return hash;
+}
+
+std::vector<int64_t> lengths_of(std::span<const Example> examples) {
+  std::vector<int64_t> lengths;
+  for (const Example& e : examples) lengths.push_back(static_cast<int64_t>(e.ids.size()));
+  return lengths;
+}
+
+int64_t longest_of(std::span<const Example> examples) {
+  int64_t longest = 0;
+  for (const Example& e : examples) longest = std::max(longest, static_cast<int64_t>(e.ids.size()));
+  return longest;
+}
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+}  // namespace
+
+struct Trainer::Impl {
+  Device& device;
+  const Model& model;
+  Adapter& adapter;
+  std::span<const Example> examples;
+  TrainOptions options;
+  TrainSizes sizes;
+  TrainPlan plan;
+  BatchOrder order;
+  int64_t steps = 0;
+  int64_t step = 0;
+  int64_t tokens = 0;
+  double last_loss = 0;
+
+  Buffer gradients, m, v;
+  Buffer residual_gradient, cos, sin, head_rows;
+  Workspace scratch, kept;
+  Profile profile;
+  Exec exec;
+  std::vector<int64_t> positions;
+  std::vector<float> weights, nll;
+
+  Impl(Device& d, const Model& model_in, Adapter& adapter_in, std::span<const Example> examples_in,
+       const TrainOptions& options_in)
+      : device(d),
+        model(model_in),
+        adapter(adapter_in),
+        examples(examples_in),
+        options(options_in),
+        order(lengths_of(examples_in), options_in.seed, options_in.shuffle, options_in.group_by_length,
+              options_in.batch * options_in.accumulation),
+        exec{device, scratch, options.compute, &profile} {
+    const ModelConfig& c = model.config();
+    check_ids();
+    sizes = {longest_of(examples), most_loss_rows(examples, with_documents(), options.lm_loss_tokens), model.weight_bytes()};
+    plan = plan_training(device, c, adapter.config(), options, sizes);
+    steps = options.steps > 0
+                ? options.steps
+                : std::max<int64_t>(
+                      1, static_cast<int64_t>(std::ceil(options.epochs * static_cast<double>(order.steps_per_epoch()))));
+    const int64_t n = adapter.elements();
+    gradients = device.allocate("gradients", MemoryUse::kOptimizer, n * 4);
+    m = device.allocate("adamw m", MemoryUse::kOptimizer, n * 4);
+    v = device.allocate("adamw v", MemoryUse::kOptimizer, n * 4);
+    gradients.fill_zero();
+    m.fill_zero();
+    v.fill_zero();
+    residual_gradient = device.allocate("residual gradient", MemoryUse::kActivations, sizes.longest * c.hidden * 4);
+    cos = device.allocate("rope cos", MemoryUse::kActivations, sizes.longest * c.head_dim / 2 * 4);
+    sin = device.allocate("rope sin", MemoryUse::kActivations, sizes.longest * c.head_dim / 2 * 4);
+    head_rows = device.allocate("head rows", MemoryUse::kActivations, head_buffer_bytes(c, options.compute, sizes.head_rows));
+    scratch = Workspace(device.allocate("scratch", MemoryUse::kWorkspace,
+                                        training_scratch_bytes(device, c, adapter.config(), options.compute, sizes)));
+    kept = Workspace(device.allocate("kept activations", MemoryUse::kActivations, plan.activation_bytes));
+    positions.resize(static_cast<size_t>(sizes.longest));
+    std::iota(positions.begin(), positions.end(), int64_t{0});
+  }
+
+  bool with_documents() const { return options.lm_loss_weight != 0; }
+
+  void check_ids() const {
+    for (const Example& e : examples) {
+      for (const int32_t id : e.ids) {
+        if (id < 0 || id >= model.config().vocabulary) {
+          throw_input("record {}: token id {} is outside the model's vocabulary of {}; the tokenizer belongs to another model",
+                      e.record, id, model.config().vocabulary);
+        }
+      }
+    }
+  }
+
+  WeightView embedding_table() const {
+    const TensorView own = adapter.embed_tokens(adapter.flat());
+    return own.empty() ? model.embed_tokens() : dense_weight(own);
+  }
+  WeightView head_table() const {
+    const TensorView own = adapter.head(adapter.flat());
+    return own.empty() ? model.head() : dense_weight(own);
+  }
+  TensorView final_norm() const {
+    const TensorView own = adapter.final_norm(adapter.flat());
+    return own.empty() ? model.final_norm() : own;
+  }
+
+  struct Sums {
+    double answer = 0;  ///< sum of nll
+    double document = 0;
+  };
+
+  /// One record's forward and backward; gradients are added, the sums of its losses returned.
+  Sums record_pass(const Example& example, const LossPositions& loss, int64_t batch_answers, int64_t batch_documents) {
+    const ModelConfig& c = model.config();
+    const auto tokens_here = static_cast<int64_t>(example.ids.size());
+    const Workspace::Scope scope(kept);
+    const std::vector<Keep> keep = choose_keep(c, adapter.config(), options.compute, tokens_here, plan.activation_bytes);
+    const ops::AttentionSegment segment{0, tokens_here, 0, tokens_here};
+    BlockContext context{.model = model, .adapter = &adapter};
+    context.segments = {&segment, 1};
+    context.positions = std::span(positions).first(static_cast<size_t>(tokens_here));
+    context.cos = cos.view(DType::kF32, {tokens_here, c.head_dim / 2});
+    context.sin = sin.view(DType::kF32, {tokens_here, c.head_dim / 2});
+    context.training = true;
+    context.seed = options.seed;
+    context.dropout_stream = mix64(kDropoutStream, mix64(static_cast<uint64_t>(example.record), static_cast<uint64_t>(step)));
+    const RopeFrequencies rope = rope_frequencies(c.rope, c.head_dim, c.max_position, tokens_here);
+    ops::rope_table(exec, rope.inv_freq, context.positions, rope.attention_factor, context.cos, context.sin);
+
+    std::vector<BlockSaved> saved;
+    for (const Keep k : keep) saved.push_back(take_block_saved(kept, c, adapter.config(), options.compute, k, tokens_here));
+    const TensorView last = kept.tensor("last x", options.compute, {tokens_here, c.hidden});
+    ops::embedding_forward(exec, example.ids, embedding_table(), saved.front().x);
+    for (int64_t layer = 0; layer < c.layers; ++layer) {
+      const auto i = static_cast<size_t>(layer);
+      block_forward(exec, context, layer, saved[i].x, &saved[i], nullptr, 0, i + 1 < saved.size() ? saved[i + 1].x : last);
+    }
+    const TensorView d_x = residual_gradient.view(DType::kF32, {tokens_here, c.hidden});
+    const Sums sums = head_pass(loss, last, batch_answers, batch_documents, d_x);
+    const TensorView flat_gradients = gradients.view(DType::kF32, {adapter.elements()});
+    for (int64_t layer = c.layers; layer-- > 0;)
+      block_backward(exec, context, layer, saved[static_cast<size_t>(layer)], flat_gradients, d_x);
+    const TensorView d_table = adapter.embed_tokens(flat_gradients);
+    if (!d_table.empty()) ops::embedding_backward(exec, example.ids, d_x, d_table);
+    return sums;
+  }
+
+  /// Last norm, head, loss and back to d_x, at the positions that carry loss only.
+  Sums head_pass(const LossPositions& loss, const TensorView& last, int64_t batch_answers, int64_t batch_documents,
+                 const TensorView& d_x) {
+    const ModelConfig& c = model.config();
+    const auto rows = static_cast<int64_t>(loss.rows.size());
+    Sums sums;
+    if (rows == 0) {
+      ops::scatter_rows(exec, TensorView("none", DType::kF32, {0, c.hidden}, head_rows.data()), {}, d_x);
+      return sums;
+    }
+    auto* at = static_cast<std::byte*>(head_rows.data());
+    const auto take = [&](const char* name, DType dtype) {
+      const TensorView t(name, dtype, {rows, c.hidden}, at);
+      at += workspace_bytes(dtype, {rows, c.hidden});
+      return t;
+    };
+    const TensorView x = take("head x", options.compute);
+    const TensorView h = take("head h", options.compute);
+    const TensorView d_h = take("head d_h", DType::kF32);
+    const TensorView d_rows = take("head d_x", DType::kF32);
+    ops::gather_rows(exec, last, loss.rows, x);
+    ops::rms_norm_forward(exec, x, final_norm(), c.rms_eps, h);
+    fill_loss_weights(loss, batch_answers, batch_documents, options.lm_loss_weight, weights);
+    nll.resize(static_cast<size_t>(rows));
+    const TensorView flat_gradients = gradients.view(DType::kF32, {adapter.elements()});
+    ops::cross_entropy(exec, h, head_table(), loss.targets, weights, nll, d_h, adapter.head(flat_gradients));
+    std::fill_n(d_rows.ptr<float>(), d_rows.elements(), 0.0F);
+    ops::rms_norm_backward(exec, d_h, x, final_norm(), c.rms_eps, d_rows, adapter.final_norm(flat_gradients));
+    ops::scatter_rows(exec, d_rows, loss.rows, d_x);
+    for (size_t i = 0; i < loss.kinds.size(); ++i)
+      (loss.kinds[i] == TokenKind::kAnswer ? sums.answer : sums.document) += static_cast<double>(nll[i]);
+    return sums;
+  }
+
+  StepMetrics forward_backward(std::span<const int64_t> records, int64_t at_step) {
+    const auto start = Clock::now();
+    step = at_step;
+    gradients.fill_zero();
+    std::vector<LossPositions> losses;
+    int64_t answers = 0;
+    int64_t documents = 0;
+    for (const int64_t r : records) {
+      losses.push_back(
+          loss_positions(examples[static_cast<size_t>(r)], with_documents(), options.lm_loss_tokens, options.seed, at_step));
+      answers += losses.back().answers;
+      documents += losses.back().documents;
+    }
+    StepMetrics metrics;
+    Sums total;
+    for (size_t i = 0; i < records.size(); ++i) {
+      const Example& example = examples[static_cast<size_t>(records[i])];
+      const Sums sums = record_pass(example, losses[i], answers, documents);
+      total.answer += sums.answer;
+      total.document += sums.document;
+      metrics.tokens += static_cast<int64_t>(example.ids.size());
+    }
+    metrics.answer_loss = answers > 0 ? total.answer / static_cast<double>(answers) : 0.0;
+    metrics.lm_loss = documents > 0 ? total.document / static_cast<double>(documents) : 0.0;
+    metrics.loss = metrics.answer_loss + options.lm_loss_weight * metrics.lm_loss;
+    metrics.seconds = seconds_since(start);
+    return metrics;
+  }
+
+  /// Clip, AdamW. Returns the gradient norm before clipping.
+  double update(double learning_rate, int64_t at_step) {
+    const TensorView g = gradients.view(DType::kF32, {adapter.elements()});
+    const double norm = std::sqrt(ops::sum_of_squares(exec, g));
+    ops::AdamWArgs args;
+    args.learning_rate = static_cast<float>(learning_rate);
+    args.beta1 = static_cast<float>(options.beta1);
+    args.beta2 = static_cast<float>(options.beta2);
+    args.eps = static_cast<float>(options.eps);
+    args.weight_decay = static_cast<float>(options.weight_decay);
+    args.step = at_step + 1;
+    // torch.nn.utils.clip_grad_norm_
+    if (options.max_grad_norm > 0) args.gradient_scale = static_cast<float>(std::min(1.0, options.max_grad_norm / (norm + 1e-6)));
+    ops::adamw_step(exec, args, adapter.flat(), g, m.view(DType::kF32, {adapter.elements()}),
+                    v.view(DType::kF32, {adapter.elements()}));
+    return norm;
+  }
+
+  CheckpointTensors checkpoint_tensors() const {
+    return {adapter.flat(), m.view(DType::kF32, {adapter.elements()}), v.view(DType::kF32, {adapter.elements()})};
+  }
+
+  /// Everything that the losses depend on, for the check on resuming.
+  std::map<std::string, std::string> run_identity() const {
+    const LoraConfig& l = adapter.config();
+    std::map<std::string, std::string> run;
+    run["model"] = fmt::format("{:016x}", model.fingerprint());
+    run["data"] = fmt::format("{:016x}", hash_examples(examples));
+    run["steps"] = std::to_string(steps);
+    run["batch"] = std::to_string(options.batch * options.accumulation);
+    run["learning-rate"] = fmt::format("{}", options.learning_rate);
+    run["schedule"] = fmt::format("{} {}", name_of(options.schedule), options.warmup_steps);
+    run["adamw"] =
+        fmt::format("{} {} {} {} {}", options.weight_decay, options.beta1, options.beta2, options.eps, options.max_grad_norm);
+    run["loss"] = fmt::format("{} {}", options.lm_loss_weight, options.lm_loss_tokens);
+    run["order"] = fmt::format("{} {} {}", options.seed, options.shuffle, options.group_by_length);
+    run["lora"] = fmt::format("{} {} {} {} {} {}", l.r, l.alpha, l.dropout, l.rslora, l.targets.size(), adapter.elements());
+    run["rope"] =
+        fmt::format("{} {} {}", name_of(model.config().rope.type), model.config().rope.theta, model.config().rope.factor);
+    run["compute-dtype"] = name_of(options.compute);
+    run["threads"] = std::to_string(device.threads());
+    run["cpu"] = name_of(ops::cpu_isa());
+    run["version"] = TENFOLD_VERSION;
+    return run;
+  }
+
+  void check_identity(const CheckpointState& state) const {
+    for (const auto& [key, value] : run_identity()) {
+      const auto found = state.run.find(key);
+      const std::string stored = found == state.run.end() ? "nothing" : found->second;
+      if (stored == value) continue;
+      if (key == "threads" || key == "cpu" || key == "version") {
+        spdlog::warn(
+            "the checkpoint was made with {} {}, this run has {}: losses may differ in the last bits from an uninterrupted run",
+            key, stored, value);
+      } else {
+        throw_input(
+            "--resume {}: the checkpoint was made with {} \"{}\", this run has \"{}\"; use the same options or another --out",
+            options.out, key, stored, value);
+      }
+    }
+  }
+
+  void cut_metrics(int64_t keep_steps) const {
+    const std::string path = options.out + "/metrics.jsonl";
+    if (!std::filesystem::exists(path)) return;
+    std::string lines;
+    try {
+      for_each_json_line(path, [&](Json& line, int64_t) {
+        if (line.contains("step") && line["step"].is_number_integer() && line["step"].get<int64_t>() <= keep_steps)
+          lines += line.dump() + "\n";
+      });
+    } catch (const InputError& error) {
+      spdlog::warn("{}: lines after a torn one are dropped ({})", path, error.what());
+    }
+    write_file_atomically(path, lines);
+  }
+
+  void save(const TrainCallbacks& callbacks) {
+    save_checkpoint(options.out, {step, tokens, last_loss, run_identity()}, checkpoint_tensors());
+    if (callbacks.on_checkpoint) callbacks.on_checkpoint(step);
+  }
+
+  TrainResult run(const TrainCallbacks& callbacks) {
+    make_directories(options.out);
+    if (step == 0) cut_metrics(0);
+    TrainResult result;
+    const auto start = Clock::now();
+    {
+      LineAppender lines(options.out + "/metrics.jsonl");
+      while (step < steps) {
+        if (callbacks.should_stop && callbacks.should_stop()) {
+          result.interrupted = true;
+          break;
+        }
+        const StepMetrics metrics = one_step();
+        lines.append(metrics_line(metrics));
+        if (callbacks.on_step) callbacks.on_step(metrics, steps);
+        if (options.checkpoint_every > 0 && step % options.checkpoint_every == 0 && step < steps) save(callbacks);
+      }
+    }
+    result.seconds = seconds_since(start);
+    if (result.interrupted || step == steps) save(callbacks);
+    result.steps = step;
+    result.tokens = tokens;
+    result.final_loss = last_loss;
+    if (!result.interrupted) {
+      result.adapter = options.out + "/adapter";
+      adapter.save(result.adapter, model, options.chat_template, options.adapter_dtype);
+    }
+    return result;
+  }
+
+  StepMetrics one_step() {
+    const auto start = Clock::now();
+    const int64_t at = step;
+    const std::vector<int64_t> records = order.batch(at);
+    StepMetrics metrics = forward_backward(records, at);
+    if (!std::isfinite(metrics.loss)) {
+      throw_input(
+          "step {}: the loss is {}; the run diverged. The last checkpoint is whole: lower --learning-rate or raise "
+          "--warmup-steps",
+          at + 1, metrics.loss);
+    }
+    metrics.learning_rate = learning_rate_at(options, at, steps);
+    metrics.grad_norm = update(metrics.learning_rate, at);
+    step = at + 1;
+    tokens += metrics.tokens;
+    last_loss = metrics.loss;
+    metrics.step = step;
+    metrics.total_tokens = tokens;
+    metrics.seconds = seconds_since(start);
+    metrics.peak_bytes = peak_resident_bytes();
+    return metrics;
+  }
+
+  static std::string metrics_line(const StepMetrics& s) {
+    Json line;
+    line["step"] = s.step;
+    line["loss"] = s.loss;
+    line["answer_loss"] = s.answer_loss;
+    line["lm_loss"] = s.lm_loss;
+    line["learning_rate"] = s.learning_rate;
+    line["grad_norm"] = s.grad_norm;
+    line["tokens"] = s.tokens;
+    line["total_tokens"] = s.total_tokens;
+    line["seconds"] = s.seconds;
+    line["tokens_per_second"] = static_cast<double>(s.tokens) / s.seconds;
+    line["peak_bytes"] = s.peak_bytes;
+    return line.dump();
+  }
+};
+
+Trainer::Trainer(Device& device, const Model& model, Adapter& adapter, std::span<const Example> examples,
+                 const TrainOptions& options)
+    : impl_(std::make_unique<Impl>(device, model, adapter, examples, options)) {}
+Trainer::~Trainer() = default;
+
+int64_t Trainer::total_steps() const { return impl_->steps; }
+
+int64_t Trainer::resume() {
+  const auto state = load_newest_checkpoint(impl_->options.out, impl_->checkpoint_tensors());
+  if (!state) {
+    impl_->cut_metrics(0);
+    return 0;
+  }
+  impl_->check_identity(*state);
+  impl_->step = state->step;
+  impl_->tokens = state->tokens;
+  impl_->last_loss = state->last_loss;
+  impl_->cut_metrics(state->step);
+  return state->step;
+}
+
+TrainResult Trainer::run(const TrainCallbacks& callbacks) { return impl_->run(callbacks); }
+StepMetrics Trainer::forward_backward(std::span<const int64_t> records, int64_t step) {
+  return impl_->forward_backward(records, step);
+}
+TensorView Trainer::gradients() const { return impl_->gradients.view(DType::kF32, {impl_->adapter.elements()}); }
+Profile& Trainer::profile() { return impl_->profile; }
+Device& Trainer::device() { return impl_->device; }
+
+}  // namespace tenfold

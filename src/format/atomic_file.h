@@ -9,7 +9,8 @@
 namespace tenfold {
 
 /// A file that appears whole or not at all: bytes go to a temporary name beside the target, `commit` fsyncs, renames over the
-/// target and fsyncs the directory. Destroyed uncommitted, it removes the temporary. Throws IoError (disk full included) with the path.
+/// target and fsyncs the directory. Destroyed uncommitted, it removes the temporary. Throws IoError (disk full included) with the
+/// path.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::string& path);

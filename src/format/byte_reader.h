@@ -22,8 +22,7 @@ class ByteReader {
   int64_t remaining() const { return static_cast<int64_t>(bytes_.size()) - position_; }
 
   template <typename T>
-    requires std::is_trivially_copyable_v<T>
-  T read(std::string_view what) {
+  requires std::is_trivially_copyable_v<T> T read(std::string_view what) {
     T value;
     std::memcpy(&value, take(sizeof(T), what).data(), sizeof(T));
     return value;

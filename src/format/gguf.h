@@ -27,7 +27,7 @@ struct GgufValue {
 struct GgufTensor {
   std::string name;
   WeightLayout layout = WeightLayout::kF32;
-  bool supported = true;         ///< false for ggml types we do not read; `type_name` says which
+  bool supported = true;  ///< false for ggml types we do not read; `type_name` says which
   std::string type_name;
   std::vector<int64_t> shape;
   std::span<const std::byte> data;

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tenfold {
@@ -40,7 +42,8 @@ class PeftAdapter {
   std::unique_ptr<SafetensorsFile> tensors_;
 };
 
-/// Key of a LoRA factor in a PEFT file: layer 3, "self_attn.q_proj", 'A' -> base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight
+/// Key of a LoRA factor in a PEFT file: layer 3, "self_attn.q_proj", 'A' ->
+/// base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight
 std::string peft_lora_key(int64_t layer, std::string_view module, char factor);
 /// Key of a wholly trained parameter: "model.embed_tokens" -> base_model.model.model.embed_tokens.weight
 std::string peft_saved_key(std::string_view module);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,7 +21,11 @@ struct SafetensorsEntry {
   DType dtype = DType::kF32;
   bool supported = true;  ///< false for dtypes we cannot view (F8_*, C64 ...)
   std::vector<int64_t> shape;
-  std::span<const std::byte> data;
+  std::span<const std::byte> data;  ///< aligned for its element type
+
+  /// As a view whose name is this object's; the bytes are read-only although the view's pointer is not const. InputError when the
+  /// dtype is not supported or the rank is above TensorView::kMaxRank.
+  TensorView view() const;
 };
 
 /// A validated, mapped safetensors file (huggingface/safetensors, README "Format"): header length, offsets contiguous from 0,
@@ -45,6 +50,7 @@ class SafetensorsFile {
   std::string path_;
   std::map<std::string, SafetensorsEntry> tensors_;
   std::map<std::string, std::string> metadata_;
+  std::vector<std::unique_ptr<std::byte[]>> aligned_copies_;  ///< of the tensors that the file keeps at odd addresses
 };
 
 /// A tensor to write: name, dtype, shape and contiguous bytes come from the view (its name is the key unless `key` is set).

@@ -43,6 +43,7 @@ class ChatTemplate {
  private:
   std::string name_;
   std::string default_system_;
+  std::string system_preamble_;  ///< what the model's template puts before every system turn (Llama 3.1)
 };
 
 }  // namespace tenfold

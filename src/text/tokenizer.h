@@ -28,7 +28,10 @@ class Tokenizer {
   /// From a GGUF's tokenizer.ggml.* metadata. InputError on an unknown tokenizer.ggml.model or .pre, naming those there are.
   static Tokenizer from_gguf(const GgufFile& file);
   /// From a Hugging Face tokenizer.json. InputError names file and field for anything it does not implement.
+  /// tokenizer_config.json and chat_template.jinja beside it, where there are such, add chat template, end token and clean-up.
   static Tokenizer from_json(const std::string& path);
+  /// The same from text in memory, without the files beside it; `source` is for messages.
+  static Tokenizer from_json_text(std::string_view text, const std::string& source);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
@@ -50,8 +53,10 @@ class Tokenizer {
   bool adds_bos() const;
   /// End tokens that the tokenizer itself names (GGUF eos/eot ids); may be empty for tokenizer.json.
   const std::vector<int32_t>& eos_ids() const;
-  /// The chat template text that the source carries (GGUF tokenizer.chat_template), else empty.
+  /// The chat template text that the source carries (GGUF tokenizer.chat_template, tokenizer_config.json), else empty.
   const std::string& chat_template_text() const;
+  /// clean_up_tokenization_spaces of tokenizer_config.json; false where it is not said.
+  bool clean_up_default() const;
 
  private:
   struct Impl;

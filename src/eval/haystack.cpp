@@ -1,0 +1,95 @@
+#include "eval/haystack.h"
+
+#include "core/checked.h"
+#include "core/error.h"
+#include "data/text_corpus.h"
+#include "eval/metrics/numbers.h"
+#include "eval/metrics/text.h"
+#include "format/mapped_file.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+namespace tenfold {
+namespace {
+
+std::string read_valid(const std::string& path) {
+  std::string text = read_text_file(path);
+  if (const int64_t at = first_invalid_utf8(text); at >= 0) {
+    throw_input("{}: invalid UTF-8 at byte {}; a haystack is UTF-8 text (iconv -t utf-8 converts)", path, at);
+  }
+  return text;
+}
+
+std::vector<std::string> text_files(const std::string& folder) {
+  std::vector<std::string> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto extension = entry.path().extension();
+    if (entry.is_regular_file() && (extension == ".txt" || extension == ".md")) paths.push_back(entry.path().string());
+  }
+  if (paths.empty()) throw_input("{}: no *.txt or *.md file in this folder; name a text file, or a folder that has some", folder);
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+}  // namespace
+
+std::string load_haystack(const std::string& path, const Tokenizer& tokenizer, int64_t longest) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) throw_input("haystack {}: no such file or folder", path);
+  if (!std::filesystem::is_directory(path, error)) return std::string(strip(read_valid(path)));
+  std::string text;
+  int64_t tokens = 0;
+  for (const std::string& file : text_files(path)) {
+    const std::string part = read_valid(file);
+    tokens += static_cast<int64_t>(tokenizer.encode(part).size());
+    text += part;
+    if (tokens > longest) break;
+  }
+  return text;
+}
+
+RepeatedText::RepeatedText(std::string text, const Tokenizer& tokenizer, std::string source)
+    : text_(std::move(text)), tokenizer_(tokenizer), words_(static_cast<int64_t>(split_words(text_).size())) {
+  if (words_ == 0) throw_input("{}: there are no words in it", source);
+}
+
+const std::vector<int32_t>& RepeatedText::tokens_for(int64_t length) {
+  const int64_t repeats = length > words_ ? ceil_div(length, words_) : 1;
+  const auto [entry, fresh] = by_repeats_.try_emplace(repeats);
+  if (fresh) {
+    std::string text;
+    text.reserve(text_.size() * static_cast<size_t>(repeats));
+    for (int64_t i = 0; i < repeats; ++i) text += text_;
+    entry->second = tokenizer_.encode(text);
+  }
+  return entry->second;
+}
+
+int64_t PromptParts::context(std::string_view task) const {
+  const int64_t fixed = description + needle + question;
+  // The rule for the position needs one token more than the parts.
+  if (length < fixed + 1) {
+    throw_input("{}: a length of {} tokens is too small: description ({}), needle ({}) and question ({}) need at least {}", task,
+                length, description, needle, question, fixed + 1);
+  }
+  return length - fixed;
+}
+
+int64_t PromptParts::position(int64_t depth) const {
+  const auto span = static_cast<double>((length - question - needle - 1 - description) * depth);
+  return description + python_round(span / 100.0);
+}
+
+std::vector<int32_t> chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, std::span<const int32_t> message,
+                                 bool clean_up) {
+  std::string text = tokenizer.decode(message, {.skip_special = false, .clean_up = clean_up});
+  // The template `no` is decode(encode(message)) without special tokens (evaluations.md 1.4).
+  if (chat.name() == "no") text = tokenizer.decode(tokenizer.encode(text), {.skip_special = true, .clean_up = clean_up});
+  const std::vector<ChatMessage> turns = {{"user", std::move(text)}};
+  const std::string prompt = chat.render_text(turns, /*add_generation_prompt=*/true);
+  return tokenizer.encode(prompt, {.add_bos = tokenizer.adds_bos(), .parse_special = true});
+}
+
+}  // namespace tenfold

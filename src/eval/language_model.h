@@ -1,0 +1,26 @@
+#pragma once
+
+#include "infer/session.h"
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace tenfold {
+
+/// What an evaluation asks of a model: one answer, or the likelihood of a text. Greedy, one sequence at a time.
+class LanguageModel {
+ public:
+  LanguageModel() = default;
+  LanguageModel(const LanguageModel&) = delete;
+  LanguageModel& operator=(const LanguageModel&) = delete;
+  virtual ~LanguageModel() = default;
+
+  /// Tokens that a prompt and its answer may take together.
+  virtual int64_t capacity() const = 0;
+  virtual GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids) = 0;
+  /// Negative log-likelihood (natural log) of ids[t] given ids[0..t); 0 at t = 0.
+  virtual std::vector<float> score(std::span<const int32_t> ids) = 0;
+};
+
+}  // namespace tenfold

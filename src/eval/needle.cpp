@@ -1,0 +1,94 @@
+#include "eval/needle.h"
+
+#include "core/error.h"
+#include "eval/haystack.h"
+#include "eval/metrics/rouge.h"
+#include "eval/metrics/text.h"
+#include "eval/wording.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tenfold {
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+void append(Ids& to, const Ids& from, int64_t begin, int64_t end) {
+  to.insert(to.end(), from.begin() + static_cast<ptrdiff_t>(begin), from.begin() + static_cast<ptrdiff_t>(end));
+}
+
+void append(Ids& to, const Ids& from) { to.insert(to.end(), from.begin(), from.end()); }
+
+}  // namespace
+
+NeedleWording NeedleWording::from_json(const std::string& path) {
+  NeedleWording wording;
+  read_wording(path,
+               {{"description", &wording.description},
+                {"needle", &wording.needle},
+                {"question", &wording.question},
+                {"answer", &wording.answer}},
+               {{"needle", "answer"}});
+  return wording;
+}
+
+GridTask make_needle_task(const Tokenizer& tokenizer, const ChatTemplate& chat, const NeedleOptions& options) {
+  check_grid(options, "needle");
+  NeedleWording wording = options.wording;
+  if (wording.answer.empty()) wording.answer = strip(wording.needle);
+  if (wording.answer.empty()) throw_input("eval needle: --needle: there are no words in it");
+  const Ids description = tokenizer.encode(wording.description);
+  const Ids needle = tokenizer.encode(wording.needle);
+  const Ids question = tokenizer.encode(wording.question);
+  const int64_t longest = *std::max_element(options.lengths.begin(), options.lengths.end());
+  const std::string text = load_haystack(options.haystack, tokenizer, longest);
+  RepeatedText haystack(text, tokenizer, "haystack " + options.haystack);
+
+  GridTask task;
+  task.name = "needle";
+  task.options = options;
+  task.config = grid_config(options, "needle", chat.name());
+  task.config["haystack_hash"] = hash_of_text(text);
+  task.config["wording"] = {{"description", wording.description},
+                            {"needle", wording.needle},
+                            {"question", wording.question},
+                            {"answer", wording.answer}};
+  task.notes["haystack"] = options.haystack;
+  std::vector<GridQuestion> cells;
+  for (const int64_t length : options.lengths) {
+    const PromptParts parts = {length, static_cast<int64_t>(description.size()), static_cast<int64_t>(needle.size()),
+                               static_cast<int64_t>(question.size())};
+    const int64_t context = parts.context("eval needle");
+    const Ids& all = haystack.tokens_for(length);
+    const auto end = std::min(context, static_cast<int64_t>(all.size()));
+    for (const int64_t depth : options.depths) {
+      // The reference counts the description but indexes the context: its needle sits that much too deep.
+      const int64_t index = parts.position(depth) - (options.strict_reference ? 0 : parts.description);
+      const int64_t before = std::min(index, end);
+      Ids message = description;
+      append(message, all, 0, before);
+      append(message, needle);
+      append(message, all, before, end);
+      append(message, question);
+      cells.push_back(
+          {length, depth, before, wording.needle, wording.answer, chat_prompt(tokenizer, chat, message, options.clean_up)});
+    }
+  }
+  add_questions(task, std::move(cells));
+  return task;
+}
+
+GridResult run_needle(LanguageModel& model, const Tokenizer& tokenizer, const GridTask& task, const EvalRunOptions& options,
+                      const EvalCallbacks& callbacks) {
+  const auto recursion = task.options.strict_reference ? RougeRecursion::kReference : RougeRecursion::kNone;
+  const ScoreFunction score = [recursion](const EvalQuestion& question, GridCell& cell) {
+    const std::string answer = json_string(question.about, "answer", question.id);
+    cell.hit = cell.output.find(answer) != std::string::npos;
+    cell.exact = cell.output.find(strip(cell.target)) != std::string::npos;
+    cell.score = python_round(rouge_l(cell.output, cell.target, recursion).f, 2);
+  };
+  return run_grid(model, tokenizer, task, score, "rouge", "exact", options, callbacks);
+}
+
+}  // namespace tenfold

@@ -1,0 +1,18 @@
+#include "eval/session_model.h"
+
+#include <algorithm>
+
+namespace tenfold {
+
+std::vector<int32_t> stop_ids_of(const ModelConfig& config, const Tokenizer& tokenizer, const ChatTemplate& chat,
+                                 bool strict_reference) {
+  std::vector<int32_t> ids = config.eos_ids;
+  if (ids.empty()) ids = tokenizer.eos_ids();
+  if (strict_reference) return ids;
+  const std::string end = chat.end_of_turn();
+  const int32_t id = end.empty() ? -1 : tokenizer.id_of(end);
+  if (id >= 0 && std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+  return ids;
+}
+
+}  // namespace tenfold

@@ -1,0 +1,98 @@
+#pragma once
+
+#include "core/tensor.h"
+#include "device/exec.h"
+#include "ops/cpu/expand.h"
+
+#include <span>
+
+namespace tenfold::cpu {
+
+/// One tile of a product for a kernel: rows x columns sums over up to two terms in the same accumulators, then the epilogue.
+/// An element's sum runs over k upwards in one accumulator whatever the tile's shape, so results do not depend on how rows and columns
+/// are cut into tiles.
+struct Tile {
+  struct Term {
+    const void* a = nullptr;  ///< rows of the kernel's element type, contiguous in k
+    int64_t a_stride = 0;     ///< elements from one row of a to the next
+    const void* b = nullptr;  ///< a packed panel
+    int64_t steps = 0;        ///< k / group, rounded up
+  };
+  Term term[2];
+  int terms = 1;
+  int rows = 0;     ///< at most GemmKernels::max_rows(vectors)
+  int vectors = 0;  ///< columns of the panel / lanes
+  int cols = 0;     ///< columns that are stored, in (lanes (vectors - 1), lanes vectors]
+
+  void* out = nullptr;
+  int64_t out_stride = 0;
+  bool out_bf16 = false;
+  float alpha = 1.0F;             ///< factor of the sums
+  const float* bias = nullptr;    ///< added, a column each
+  const void* residual = nullptr;  ///< added, an element each
+  int64_t residual_stride = 0;
+  bool residual_bf16 = false;
+};
+
+/// A panel holds columns [col, col + cols) of op(B) for k in [k_begin, k_begin + k_count): layout [steps][lanes vectors][group], k padded to
+/// the group and columns to the lanes with zeros.
+struct PanelRange {
+  int64_t col = 0;
+  int64_t cols = 0;
+  int64_t k_begin = 0;
+  int64_t k_count = 0;
+};
+
+/// The kernels of one instruction set and element type.
+struct GemmKernels {
+  DType dtype;      ///< of a and of the panels
+  int group;        ///< k values side by side in a panel: 2 for bf16, 1 for f32
+  int lanes;        ///< columns of a vector
+  int max_vectors;  ///< vectors of a full panel
+  int (*max_rows)(int vectors);
+  /// Packs a panel of B (K x N): B(k, n) = source(n, k), or source(k, n) when `by_rows`.
+  void (*pack)(const Source& source, bool by_rows, const PanelRange& range, void* panel);
+  void (*tile)(const Tile& tile);
+  /// n values of f32 to the element type, to nearest even.
+  void (*round)(const float* from, int64_t n, void* to);
+
+  int64_t panel_cols() const { return int64_t{lanes} * max_vectors; }
+  int64_t steps(int64_t k) const { return (k + group - 1) / group; }
+  int64_t panel_bytes(int64_t k, int64_t cols) const { return steps(k) * group * ((cols + lanes - 1) / lanes * lanes) * size_of(dtype); }
+};
+
+/// The fastest kernels of this CPU for a compute dtype.
+const GemmKernels& gemm_kernels(DType compute);
+/// Plain C++, the same arithmetic up to the order of two neighbouring products: what the others are tested against.
+const GemmKernels& generic_gemm_kernels(DType compute);
+
+/// a (M, K) times op(B) (K, N).
+struct GemmTerm {
+  TensorView a;    ///< compute dtype
+  Source b;
+  bool by_rows = false;  ///< B(k, n) = b(k, n), so b has K rows; else B(k, n) = b(n, k)
+};
+
+struct GemmOut {
+  TensorView out;       ///< (M, N), or (N, M) when transposed (then f32)
+  bool transposed = false;
+  float alpha = 1.0F;
+  TensorView bias = {};      ///< optional (N) f32
+  TensorView residual = {};  ///< optional (M, N); may be `out`
+};
+
+/// out = alpha * sum of terms + bias + residual; expands each panel of B just before its use, so B is never in memory as a whole.
+/// Adds the time of the expansion to Part::kExpansion and the rest to `part`, with `flops`.
+void gemm(Exec& exec, std::span<const GemmTerm> terms, const GemmOut& out, Part part, double flops);
+
+/// Rows of a tensor as the kernels read them: itself, or a copy in scratch with the columns padded to the group by zeros and rounded to
+/// the compute dtype.
+TensorView gemm_operand(Exec& exec, const TensorView& t);
+
+/// The transpose (N, M) of t (M, N) in the compute dtype, in scratch.
+TensorView transposed_operand(Exec& exec, const TensorView& t);
+
+/// Takes from the workspace what gemm() takes for such a product: for planning.
+void plan_gemm(Exec& exec, int64_t n, std::span<const int64_t> ks);
+
+}  // namespace tenfold::cpu

@@ -1,0 +1,164 @@
+#include "ops/cpu/gemv.h"
+
+#include "core/checked.h"
+#include "ops/cpu/isa/gemv_kernels.h"
+#include "ops/cpu_features.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <array>
+
+namespace tenfold::cpu {
+namespace {
+
+/// Rows of a tensor as f32 in scratch.
+TensorView widened(Exec& exec, const TensorView& t) {
+  const TensorView out = exec.scratch.tensor("x as f32", DType::kF32, {t.dim(0), t.dim(1)});
+  if (exec.scratch.measuring()) return out;
+  const Source source = source_of(t);
+  for (int64_t i = 0; i < t.dim(0); ++i) decode(source, i, 0, t.dim(1), out.row<float>(i));
+  return out;
+}
+
+const float* sums_of_32(Exec& exec, const TensorView& x) {
+  if (x.dim(1) % 32 != 0) return nullptr;
+  const int64_t groups = x.dim(1) / 32;
+  const TensorView sums = exec.scratch.tensor("sums of x", DType::kF32, {x.dim(0), groups});
+  if (exec.scratch.measuring()) return nullptr;
+  for (int64_t i = 0; i < x.dim(0); ++i)
+    for (int64_t g = 0; g < groups; ++g) {
+      const float* p = x.row<float>(i) + g * 32;
+      // Eight partial sums, in this order whatever the compiler makes of it.
+      std::array<float, 8> part{};
+      for (size_t j = 0; j < 32; ++j) part[j % 8] += p[j];
+      sums.row<float>(i)[g] = ((part[0] + part[4]) + (part[1] + part[5])) + ((part[2] + part[6]) + (part[3] + part[7]));
+    }
+  return sums.ptr<float>();
+}
+
+float load_float(const TensorView& t, int64_t row, int64_t col) {
+  return t.dtype == DType::kBF16 ? static_cast<float>(t.row<bf16>(row)[col]) : t.row<float>(row)[col];
+}
+
+void store_float(const TensorView& t, int64_t row, int64_t col, float value) {
+  if (t.dtype == DType::kBF16)
+    t.row<bf16>(row)[col] = bf16(value);
+  else
+    t.row<float>(row)[col] = value;
+}
+
+struct Share {
+  int64_t begin, end;
+};
+
+Share share_of(int64_t n, int id, int threads) { return {n * id / threads, n * (id + 1) / threads}; }
+
+/// u = x A^T, rounded to u's dtype; `rounded` keeps the rounded values as f32.
+struct LoraBranch {
+  Source a, b;
+  TensorView x, u, rounded;
+  const float* x_sums = nullptr;
+};
+
+/// Dot products are taken for this many weight rows at a time, then finished.
+constexpr int64_t kRowBlock = 64;
+
+void finish_rows(const ops::LinearArgs& args, const LoraBranch& lora, const TensorView& y, Share rows, const float* sums) {
+  std::array<float, ops::kGemvRows * kRowBlock> branch{};
+  if (!args.lora.empty()) {
+    gemv_kernel()({lora.b, lora.rounded.ptr<float>(), lora.rounded.stride(0), nullptr, static_cast<int>(y.dim(0)), rows.begin, rows.end,
+                   branch.data(), kRowBlock});
+  }
+  for (int64_t t = 0; t < y.dim(0); ++t)
+    for (int64_t n = rows.begin; n < rows.end; ++n) {
+      const auto at = static_cast<size_t>(t * kRowBlock + n - rows.begin);
+      float v = sums[at];
+      if (!args.lora.empty()) v += branch[at];
+      if (!args.bias.empty()) v += args.bias.ptr<float>()[n];
+      if (!args.residual.empty()) v += load_float(args.residual, t, n);
+      store_float(y, t, n, v);
+    }
+}
+
+void lora_input(const LoraBranch& lora, Share rank) {
+  if (rank.begin == rank.end) return;
+  const int64_t tokens = lora.x.dim(0);
+  gemv_kernel()({lora.a, lora.x.ptr<float>(), lora.x.stride(0), lora.x_sums, static_cast<int>(tokens), rank.begin, rank.end,
+                 lora.rounded.ptr<float>() + rank.begin, lora.rounded.stride(0)});
+  for (int64_t t = 0; t < tokens; ++t)
+    for (int64_t r = rank.begin; r < rank.end; ++r) {
+      store_float(lora.u, t, r, lora.rounded.row<float>(t)[r]);
+      lora.rounded.row<float>(t)[r] = load_float(lora.u, t, r);
+    }
+}
+
+}  // namespace
+
+void gemv_generic(const GemvTask& task) {
+  constexpr int64_t kChunk = 256;
+  constexpr size_t kParts = 8;
+  for (int64_t row = task.row_begin; row < task.row_end; ++row) {
+    std::array<std::array<float, kParts>, ops::kGemvRows> sum{};
+    for (int64_t col = 0; col < task.weight.cols; col += kChunk) {
+      std::array<float, kChunk> values{};
+      const int64_t count = std::min(kChunk, task.weight.cols - col);
+      decode(task.weight, row, col, count, values.data());
+      for (int t = 0; t < task.tokens; ++t) {
+        const float* x = task.x + t * task.x_stride + col;
+        auto& part = sum[static_cast<size_t>(t)];
+        int64_t c = 0;
+        for (; c + 8 <= count; c += 8)
+          for (size_t j = 0; j < kParts; ++j) part[j] += values[static_cast<size_t>(c) + j] * x[c + static_cast<int64_t>(j)];
+        for (; c < count; ++c) part[0] += values[static_cast<size_t>(c)] * x[c];
+      }
+    }
+    for (int t = 0; t < task.tokens; ++t) {
+      const auto& p = sum[static_cast<size_t>(t)];
+      task.out[t * task.out_stride + row - task.row_begin] = ((p[0] + p[4]) + (p[1] + p[5])) + ((p[2] + p[6]) + (p[3] + p[7]));
+    }
+  }
+}
+
+GemvKernel gemv_kernel() { return ops::cpu_isa() >= ops::CpuIsa::kAvx512 ? gemv_avx512 : gemv_generic; }
+
+void gemv_forward(Exec& exec, const TensorView& x, const WeightView& w, const ops::LinearArgs& args, const TensorView& y) {
+  const Workspace::Scope scope(exec.scratch);
+  const int64_t tokens = x.dim(0);
+  const double flops = 2.0 * static_cast<double>(tokens) * static_cast<double>(w.rows) * static_cast<double>(w.cols);
+  const PartTimer timer(exec.profile, Part::kProducts, flops);
+  const TensorView x32 = widened(exec, x);
+  const float* x_sums = sums_of_32(exec, x32);
+  LoraBranch lora;
+  const int64_t rank = args.lora.empty() ? 0 : args.lora.a.dim(0);
+  if (rank > 0) {
+    lora.a = source_of(args.lora.a);
+    lora.b = source_of(args.lora.b, args.lora.scale);
+    lora.x = args.lora_in.empty() ? x32 : widened(exec, args.lora_in);
+    lora.x_sums = args.lora_in.empty() ? x_sums : nullptr;
+    lora.u = args.lora_u;
+    lora.rounded = exec.scratch.tensor("u as f32", DType::kF32, {tokens, rank});
+  }
+  if (exec.scratch.measuring()) return;
+  const Source weight = source_of(w);
+  const GemvKernel kernel = gemv_kernel();
+#pragma omp parallel num_threads(exec.device.threads())
+  {
+    const int id = omp_get_thread_num();
+    const int threads = omp_get_num_threads();
+    if (rank > 0) {
+      lora_input(lora, share_of(rank, id, threads));
+#pragma omp barrier
+    }
+    const Share mine = share_of(w.rows, id, threads);
+    for (int64_t begin = mine.begin; begin < mine.end; begin += kRowBlock) {
+      const Share rows = {begin, std::min(mine.end, begin + kRowBlock)};
+      std::array<float, ops::kGemvRows * kRowBlock> sums;
+      kernel({weight, x32.ptr<float>(), x32.stride(0), x_sums, static_cast<int>(tokens), rows.begin, rows.end, sums.data(),
+              kRowBlock});
+      finish_rows(args, lora, y, rows, sums.data());
+    }
+  }
+}
+
+}  // namespace tenfold::cpu

@@ -1,0 +1,214 @@
+#pragma once
+
+// The 512-bit tile and panel kernels, shared by the f32 and the bf16 unit. Everything is in an anonymous namespace: each unit
+// compiles its own copy for its instruction set.
+
+#include "ops/cpu/isa/decode_avx512.h"
+#include "ops/cpu/isa/gemm_kernels.h"
+
+namespace tenfold::cpu {
+namespace {
+
+constexpr int kLanes = 16;
+constexpr int kMaxVectors = 4;
+
+/// Rows of a tile: 24 accumulators or fewer, so that they, the panel's vectors and a broadcast fit 32 registers.
+constexpr int tile_rows(int vectors) {
+  switch (vectors) {
+    case 4: return 6;
+    case 3: return 8;
+    default: return 12;
+  }
+}
+int max_rows(int vectors) { return tile_rows(vectors); }
+
+__mmask16 first_lanes(int n) { return static_cast<__mmask16>((1U << n) - 1U); }
+
+template <typename Kernel>
+struct TileStore {
+  const Tile& t;
+
+  __attribute__((always_inline)) void operator()(int row, int vector, __m512 sum) const {
+    const int left = t.cols - vector * kLanes;
+    const __mmask16 mask = left >= kLanes ? __mmask16{0xffff} : first_lanes(left);
+    const int64_t col = vector * kLanes;
+    if (t.alpha != 1.0F) sum = _mm512_mul_ps(sum, _mm512_set1_ps(t.alpha));
+    if (t.bias != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, t.bias + col));
+    if (t.residual != nullptr) {
+      const int64_t at = row * t.residual_stride + col;
+      const __m512 r = t.residual_bf16 ? widen(_mm256_maskz_loadu_epi16(mask, static_cast<const uint16_t*>(t.residual) + at))
+                                       : _mm512_maskz_loadu_ps(mask, static_cast<const float*>(t.residual) + at);
+      sum = _mm512_add_ps(sum, r);
+    }
+    const int64_t at = row * t.out_stride + col;
+    if (t.out_bf16)
+      _mm256_mask_storeu_epi16(static_cast<uint16_t*>(t.out) + at, mask, Kernel::to_bf16(sum));
+    else
+      _mm512_mask_storeu_ps(static_cast<float*>(t.out) + at, mask, sum);
+  }
+};
+
+template <typename Kernel, int kRows, int kVectors>
+void tile_kernel(const Tile& t) {
+  __m512 sum[kRows][kVectors];
+#pragma GCC unroll 12
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) sum[i][j] = _mm512_setzero_ps();
+
+  for (int s = 0; s < t.terms; ++s) {
+    using Element = typename Kernel::Element;
+    const int64_t stride = t.term[s].a_stride;
+    const auto* a = static_cast<const Element*>(t.term[s].a);
+    const auto* b = static_cast<const Element*>(t.term[s].b);
+    for (int64_t k = 0; k < t.term[s].steps; ++k) {
+      __m512i panel[kVectors];
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) panel[j] = _mm512_loadu_si512(b + j * kLanes * Kernel::kGroup);
+#pragma GCC unroll 12
+      for (int i = 0; i < kRows; ++i) {
+        const __m512i value = Kernel::broadcast(a + i * stride);
+#pragma GCC unroll 4
+        for (int j = 0; j < kVectors; ++j) Kernel::multiply_add(sum[i][j], panel[j], value);
+      }
+      a += Kernel::kGroup;
+      b += kVectors * kLanes * Kernel::kGroup;
+    }
+  }
+  const TileStore<Kernel> store{t};
+#pragma GCC unroll 12
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) store(i, j, sum[i][j]);
+}
+
+template <typename Kernel, int kVectors, int kRows = tile_rows(kVectors)>
+void tile_of_rows(const Tile& t) {
+  if (t.rows == kRows) return tile_kernel<Kernel, kRows, kVectors>(t);
+  if constexpr (kRows > 1) tile_of_rows<Kernel, kVectors, kRows - 1>(t);
+}
+
+template <typename Kernel>
+void run_tile(const Tile& t) {
+  switch (t.vectors) {
+    case 1: return tile_of_rows<Kernel, 1>(t);
+    case 2: return tile_of_rows<Kernel, 2>(t);
+    case 3: return tile_of_rows<Kernel, 3>(t);
+    default: return tile_of_rows<Kernel, 4>(t);
+  }
+}
+
+/// 16 x 16 transpose of 32-bit values.
+void transpose16(__m512i v[16]) {
+  __m512i t[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    t[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
+    t[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    v[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+    v[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+    v[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+    v[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+  }
+  // v[4 g + c] now holds, in each 128-bit lane l, column 4 l + c of rows 4 g .. 4 g + 3.
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const __m512i a = _mm512_shuffle_i32x4(v[c], v[4 + c], 0x44);
+    const __m512i b = _mm512_shuffle_i32x4(v[c], v[4 + c], 0xee);
+    const __m512i d = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0x44);
+    const __m512i e = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0xee);
+    t[c] = _mm512_shuffle_i32x4(a, d, 0x88);
+    t[4 + c] = _mm512_shuffle_i32x4(a, d, 0xdd);
+    t[8 + c] = _mm512_shuffle_i32x4(b, e, 0x88);
+    t[12 + c] = _mm512_shuffle_i32x4(b, e, 0xdd);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) v[i] = t[i];
+}
+
+/// B(k, n) = source(n, k): 16 source rows x 32 k at a time are decoded and transposed in registers.
+template <typename Kernel, typename Decoder>
+void pack_by_columns(const Source& s, const PanelRange& r, typename Kernel::Element* panel) {
+  const int64_t width = (r.cols + kLanes - 1) / kLanes * kLanes;
+  const int64_t row_size = width * Kernel::kGroup;
+  const int64_t steps = (r.k_count + Kernel::kGroup - 1) / Kernel::kGroup;
+  for (int64_t n = 0; n < r.cols; n += kLanes) {
+    const int rows = static_cast<int>(r.cols - n < kLanes ? r.cols - n : kLanes);
+    for (int64_t k = 0; k < r.k_count; k += 32) {
+      __m512i part[2][16];
+      const int count = static_cast<int>(r.k_count - k < 32 ? r.k_count - k : 32);
+      const bool whole = rows == kLanes && count == 32;
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) {
+        if (whole)
+          Kernel::template load<Decoder>(s, r.col + n + i, r.k_begin + k, part[0][i], part[1][i]);
+        else
+          Kernel::load_some(s, r.col + n + i, r.k_begin + k, i < rows ? count : 0, part[0][i], part[1][i]);
+      }
+      for (int p = 0; p < Kernel::kGroup32; ++p) {
+        transpose16(part[p]);
+        const int64_t first = k / Kernel::kGroup + p * 16;
+        const int64_t last = steps - first < 16 ? steps - first : 16;
+        for (int64_t i = 0; i < last; ++i) _mm512_storeu_si512(panel + (first + i) * row_size + n * Kernel::kGroup, part[p][i]);
+      }
+    }
+  }
+}
+
+/// B(k, n) = source(k, n): whole runs of 32 columns, pairs of rows interleaved where the group is two.
+template <typename Kernel, typename Decoder>
+void pack_by_rows(const Source& s, const PanelRange& r, typename Kernel::Element* panel) {
+  const int64_t width = (r.cols + kLanes - 1) / kLanes * kLanes;
+  const int64_t row_size = width * Kernel::kGroup;
+  for (int64_t k = 0; k < r.k_count; k += Kernel::kGroup) {
+    for (int64_t n = 0; n < r.cols; n += 32) {
+      const int count = static_cast<int>(r.cols - n < 32 ? r.cols - n : 32);
+      __m512i low[Kernel::kGroup];
+      __m512i high[Kernel::kGroup];
+#pragma GCC unroll 2
+      for (int g = 0; g < Kernel::kGroup; ++g) {
+        const bool inside = k + g < r.k_count;
+        if (count == 32 && inside)
+          Kernel::template load<Decoder>(s, r.k_begin + k + g, r.col + n, low[g], high[g]);
+        else
+          Kernel::load_some(s, r.k_begin + k + g, r.col + n, inside ? count : 0, low[g], high[g]);
+      }
+      auto* to = panel + k / Kernel::kGroup * row_size + n * Kernel::kGroup;
+      Kernel::store_interleaved(to, low, high, count > kLanes);
+    }
+  }
+}
+
+template <typename Kernel, typename Decoder>
+void pack_with(const Source& s, bool by_rows, const PanelRange& r, void* panel) {
+  auto* to = static_cast<typename Kernel::Element*>(panel);
+  if (by_rows)
+    pack_by_rows<Kernel, Decoder>(s, r, to);
+  else
+    pack_by_columns<Kernel, Decoder>(s, r, to);
+}
+
+/// Picks the decoder. Runs that do not start at a multiple of 32 (only dense layouts may have them) work too: every dense load is
+/// unaligned.
+template <typename Kernel>
+void pack_panel(const Source& s, bool by_rows, const PanelRange& r, void* panel) {
+  switch (s.layout) {
+    case WeightLayout::kF32: return pack_with<Kernel, DecodeF32>(s, by_rows, r, panel);
+    case WeightLayout::kBF16: return pack_with<Kernel, DecodeBf16>(s, by_rows, r, panel);
+    case WeightLayout::kF16: return pack_with<Kernel, DecodeF16>(s, by_rows, r, panel);
+    case WeightLayout::kQ4_0: return pack_with<Kernel, DecodeQ4_0>(s, by_rows, r, panel);
+    case WeightLayout::kQ4_1: return pack_with<Kernel, DecodeQ4_1>(s, by_rows, r, panel);
+    case WeightLayout::kQ8_0: return pack_with<Kernel, DecodeQ8_0>(s, by_rows, r, panel);
+    case WeightLayout::kNF4:
+      if (s.cols % 64 == 0) return pack_with<Kernel, DecodeNf4>(s, by_rows, r, panel);
+      break;
+    default: break;
+  }
+  pack_with<Kernel, DecodeAny>(s, by_rows, r, panel);
+}
+
+}  // namespace
+}  // namespace tenfold::cpu

@@ -1,0 +1,9 @@
+#pragma once
+
+#include "ops/cpu/softmax.h"
+
+namespace tenfold::cpu {
+
+const SoftmaxKernels& softmax_kernels_avx512();
+
+}  // namespace tenfold::cpu

@@ -1,0 +1,52 @@
+#pragma once
+
+#include "core/rng.h"
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tenfold {
+
+struct QuestionAnswer {
+  std::string question;
+  std::string answer;
+};
+
+/// Something invented to be written into a text and asked about.
+struct Fact {
+  std::vector<std::string> parts;    ///< sentences; each gets its own place in the text, in this order
+  std::vector<QuestionAnswer> asks;  ///< at least one; each is answered by the parts alone
+};
+
+/// Invents the facts of one record. People, things, cities, clubs, keys and numbers are used once a record, so that no two facts
+/// contradict each other and every question has one answer.
+class FactMaker {
+ public:
+  explicit FactMaker(Rng& rng) : rng_(rng) {}
+
+  /// One sentence (or two that say the same) with questions; `number`: a number or a code to look up.
+  Fact fact(bool number);
+  /// Two to four sentences that belong together: several values of one key, two facts on one person, a link over two sentences.
+  Fact multi();
+
+  /// How many shapes there are of each sort.
+  static int64_t shape_count(bool number);
+  static int64_t multi_shape_count();
+
+ private:
+  /// Replaces {slot}, {a:slot} (with article), {C:slot} (capitalised). Equal slots of one fact get equal words.
+  std::string fill(std::string_view shape);
+  const std::string& slot(const std::string& key);
+  std::string make_slot(std::string_view base);
+  std::string fresh_value(std::string_view base);
+  std::string answer_of(std::string_view ask_answer, std::string_view value, const std::string& sentence, bool number);
+
+  Rng& rng_;
+  std::map<std::string, std::string> slots_;  ///< of the fact in the making
+  std::set<std::string> used_;                ///< words and values of this record that may not come again
+};
+
+}  // namespace tenfold

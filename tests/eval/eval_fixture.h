@@ -1,0 +1,118 @@
+#pragma once
+
+#include "core/error.h"
+#include "eval/language_model.h"
+#include "eval/run.h"
+#include "format/json.h"
+#include "format/mapped_file.h"
+#include "text/tokenizer.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tenfold::test {
+
+inline std::string golden(std::string_view name) {
+  return std::string(TENFOLD_SOURCE_DIR) + "/tests/golden/" + std::string(name);
+}
+
+inline Tokenizer small_tokenizer(std::string_view name) {
+  return Tokenizer::from_json(golden("tokenizer_" + std::string(name) + ".tokenizer.json"));
+}
+
+/// A fresh directory, removed with everything in it.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string name = (std::filesystem::temp_directory_path() / "tenfold-eval-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
+    path_ = name;
+  }
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  ~TemporaryDirectory() {
+    std::error_code error;
+    std::filesystem::remove_all(path_, error);
+  }
+  std::string file(std::string_view name) const { return (path_ / name).string(); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline void write(const std::string& path, std::string_view text) {
+  std::ofstream out(path, std::ios::binary);
+  out << text;
+}
+
+/// The message of the InputError that `act` throws; fails the test when it throws none.
+template <typename Act>
+std::string input_error(Act&& act) {
+  try {
+    act();
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "no InputError was thrown";
+  return "";
+}
+
+#define EXPECT_HAS(text, part) EXPECT_NE(std::string(text).find(part), std::string::npos) << (text)
+
+/// A double of the model: a rule reads the prompt's text and says the answer. It keeps the last prompt as a session's cache
+/// would.
+class RuleReader : public LanguageModel {
+ public:
+  using Rule = std::function<std::string(const std::string& prompt)>;
+  RuleReader(const Tokenizer& tokenizer, Rule rule) : tokenizer_(tokenizer), rule_(std::move(rule)) {}
+
+  int64_t capacity() const override { return capacity_; }
+  void set_capacity(int64_t capacity) { capacity_ = capacity; }
+  GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t>) override {
+    ++questions_;
+    GenerateResult result;
+    result.prompt_tokens = std::ssize(prompt);
+    while (static_cast<size_t>(result.reused_tokens) < std::min(cache_.size(), prompt.size()) &&
+           cache_[static_cast<size_t>(result.reused_tokens)] == prompt[static_cast<size_t>(result.reused_tokens)]) {
+      ++result.reused_tokens;
+    }
+    cache_.assign(prompt.begin(), prompt.end());
+    reused_.push_back(result.reused_tokens);
+    result.ids = tokenizer_.encode(rule_(tokenizer_.decode(prompt)));
+    result.stopped = std::ssize(result.ids) <= max_new_tokens;
+    if (!result.stopped) result.ids.resize(static_cast<size_t>(max_new_tokens));
+    return result;
+  }
+  /// A loss that is a function of the position and the token.
+  std::vector<float> score(std::span<const int32_t> ids) override {
+    ++questions_;
+    std::vector<float> nll(ids.size(), 0.0F);
+    for (size_t t = 1; t < ids.size(); ++t) nll[t] = loss_of(static_cast<int64_t>(t), ids[t]);
+    return nll;
+  }
+  static float loss_of(int64_t position, int32_t id) {
+    return static_cast<float>(position % 97) / 64.0F + static_cast<float>(id % 31) / 32.0F;
+  }
+  int64_t questions() const { return questions_; }
+  const std::vector<int64_t>& reused() const { return reused_; }
+
+ private:
+  const Tokenizer& tokenizer_;
+  Rule rule_;
+  std::vector<int32_t> cache_;
+  std::vector<int64_t> reused_;
+  int64_t capacity_ = int64_t{1} << 20;
+  int64_t questions_ = 0;
+};
+
+}  // namespace tenfold::test

@@ -1,0 +1,129 @@
+#include "infer/session.h"
+
+#include "core/rng.h"
+#include "ops/cpu_features.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+namespace tenfold {
+namespace {
+
+std::vector<int32_t> random_ids(int64_t n, uint64_t seed) {
+  Rng rng(seed, 9);
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < n; ++i) ids.push_back(static_cast<int32_t>(rng.below(257)));
+  return ids;
+}
+
+std::vector<float> logits_after(Session& session, std::span<const int32_t> ids) {
+  const std::span<const float> logits = session.prefill(ids);
+  return {logits.begin(), logits.end()};
+}
+
+class SessionTest : public ::testing::TestWithParam<DType> {
+ protected:
+  Device device_{2};
+  Model model_ = Model::random(config_of_shape("tiny"), WeightLayout::kQ8_0, 5);
+  SessionOptions options_{.capacity = 400, .compute = GetParam(), .prefill_chunk = 2048};
+};
+
+TEST_P(SessionTest, ReuseAndChunkSizeChangeNoBit) {
+  const std::vector<int32_t> prompt = random_ids(300, 1);
+  Session whole(device_, model_, nullptr, options_);
+  const std::vector<float> expected = logits_after(whole, prompt);
+  options_.prefill_chunk = 64;
+  Session pieces(device_, model_, nullptr, options_);
+  EXPECT_EQ(logits_after(pieces, prompt), expected);
+  for (const int64_t shared : {1, 17, 130, 285, 299, 300}) {
+    std::vector<int32_t> other = random_ids(350, 2);
+    std::copy_n(prompt.begin(), shared, other.begin());
+    pieces.prefill(other);
+    EXPECT_EQ(logits_after(pieces, prompt), expected) << "after a prompt with " << shared << " tokens in common";
+  }
+}
+
+TEST_P(SessionTest, DecodeAgreesWithPrefill) {
+  const std::vector<int32_t> prompt = random_ids(40, 3);
+  Session session(device_, model_, nullptr, options_);
+  session.prefill(std::span(prompt).first(30));
+  std::vector<float> decoded;
+  for (size_t i = 30; i < 40; ++i) {
+    const std::span<const float> logits = session.decode(prompt[i]);
+    decoded.assign(logits.begin(), logits.end());
+  }
+  Session fresh(device_, model_, nullptr, options_);
+  const std::vector<float> expected = logits_after(fresh, prompt);
+  double error = 0;
+  double norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    error += std::pow(static_cast<double>(decoded[i]) - static_cast<double>(expected[i]), 2);
+    norm += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  // Two layers of products and roundings: 4 roundings a layer to the compute dtype, eps each, relative to the norm.
+  const double eps = GetParam() == DType::kBF16 ? 0x1p-8 : 0x1p-20;
+  EXPECT_TRUE(std::sqrt(error) <= 4 * eps * std::sqrt(norm)) << std::sqrt(error / norm);
+}
+
+TEST_P(SessionTest, ScoreIsTheLogSoftmaxOfTheLogits) {
+  const std::vector<int32_t> ids = random_ids(90, 4);
+  options_.prefill_chunk = 48;
+  Session session(device_, model_, nullptr, options_);
+  const std::vector<float> nll = session.score(ids);
+  ASSERT_EQ(nll.size(), ids.size());
+  EXPECT_EQ(nll[0], 0.0F);
+  for (const size_t t : {size_t{20}, size_t{47}, size_t{89}}) {
+    const std::vector<float> logits = logits_after(session, std::span(ids).first(t));
+    double sum = 0;
+    for (const float l : logits) sum += std::exp(static_cast<double>(l));
+    const double expected = std::log(sum) - static_cast<double>(logits[static_cast<size_t>(ids[t])]);
+    EXPECT_TRUE(std::abs(static_cast<double>(nll[t]) - expected) <= (GetParam() == DType::kBF16 ? 0.03 : 1e-4)) << t << ": " << nll[t] << " " << expected;
+  }
+}
+
+TEST_P(SessionTest, GenerateStopsAndLeavesThePromptInTheCache) {
+  const std::vector<int32_t> prompt = random_ids(60, 5);
+  Session session(device_, model_, nullptr, options_);
+  const GenerateResult first = session.generate(prompt, 12, {});
+  ASSERT_EQ(first.ids.size(), 12U);
+  EXPECT_FALSE(first.stopped);
+  const GenerateResult again = session.generate(prompt, 12, {});
+  EXPECT_EQ(again.ids, first.ids);
+  EXPECT_EQ(again.reused_tokens, 44);
+  const std::vector<int32_t> stop = {first.ids[3]};
+  const GenerateResult stopped = session.generate(prompt, 12, stop);
+  EXPECT_TRUE(stopped.stopped);
+  EXPECT_LE(stopped.ids.size(), 3U);
+}
+
+TEST_P(SessionTest, RefusesWhatItCannotHold) {
+  Session session(device_, model_, nullptr, options_);
+  EXPECT_THROW(session.prefill(random_ids(401, 6)), InputError);
+  EXPECT_THROW(session.generate(random_ids(395, 6), 10, {}), InputError);
+  EXPECT_THROW(session.prefill({}), InputError);
+  const std::vector<int32_t> outside = {257};
+  EXPECT_THROW(session.prefill(outside), InputError);
+}
+
+INSTANTIATE_TEST_SUITE_P(Dtypes, SessionTest, ::testing::Values(DType::kF32, DType::kBF16),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+
+TEST(Sampling, FollowsTheDistribution) {
+  const std::vector<float> logits = {0.0F, std::log(2.0F), std::log(5.0F), -20.0F};
+  std::vector<int> counts(4, 0);
+  for (int64_t step = 0; step < 8000; ++step) ++counts[static_cast<size_t>(sample(logits, {.temperature = 1, .seed = 3}, step))];
+  // Shares 1/8, 2/8, 5/8; three standard deviations of 8000 draws are below 0.017.
+  EXPECT_NEAR(counts[0] / 8000.0, 0.125, 0.017);
+  EXPECT_NEAR(counts[1] / 8000.0, 0.25, 0.017);
+  EXPECT_NEAR(counts[2] / 8000.0, 0.625, 0.017);
+  for (int64_t step = 0; step < 200; ++step) {
+    EXPECT_EQ(sample(logits, {.temperature = 1, .top_k = 1}, step), 2);
+    EXPECT_EQ(sample(logits, {.temperature = 1, .top_p = 0.5F}, step), 2);
+  }
+  EXPECT_EQ(sample(logits, {}, 0), 2);
+}
+
+}  // namespace
+}  // namespace tenfold

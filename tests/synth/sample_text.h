@@ -1,0 +1,57 @@
+#pragma once
+
+#include "core/rng.h"
+#include "data/text_corpus.h"
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tenfold::test {
+
+/// Paragraphs of made-up sentences, about `bytes` bytes: enough like a book for everything that synthesis looks at.
+inline TextDocument sample_document(uint64_t seed, size_t bytes) {
+  static constexpr std::array<std::string_view, 10> kWho = {
+      "The old captain", "Mr. Harding",      "A stranger in grey",  "The widow from the mill",
+      "His cousin",      "The whole parish", "Nobody but the cook", "Their youngest daughter",
+      "The carriage",    "That letter"};
+  static constexpr std::array<std::string_view, 10> kDid = {
+      "was waiting by the gate",    "had forgotten the umbrella",   "would not speak of money", "came back from the harbour",
+      "was found behind the hedge", "had never seen so much snow",  "could hear the bells",     "walked twice around the pond",
+      "was sold for a shilling",    "looked at the closed shutters"};
+  static constexpr std::array<std::string_view, 10> kThen = {
+      "before anybody asked for it", "because the road was flooded", "while the tea grew cold", "as if nothing had happened",
+      "though it was past midnight", "until the lamp went out",      "and everybody laughed",   "which surprised the vicar",
+      "and that was the end of it",  "so that the dog began to bark"};
+  Rng rng(seed, 77);
+  std::string text;
+  while (text.size() < bytes) {
+    const auto sentences = rng.between(2, 6);
+    for (int64_t i = 0; i < sentences; ++i) {
+      if (i > 0) text += ' ';
+      if (rng.below(4) == 0) {
+        text += "\"Not at all,\" she said. ";
+      }
+      text += rng.pick(kWho);
+      text += ' ';
+      text += rng.pick(kDid);
+      // A word of its own makes sentences differ.
+      text += " near house number ";
+      text += std::to_string(rng.between(10000, 99999));
+      text += rng.below(2) == 0 ? ", " : " ";
+      text += rng.pick(kThen);
+      text += '.';
+    }
+    text += "\n\n";
+  }
+  return {"sample" + std::to_string(seed), text};
+}
+
+inline std::vector<TextDocument> sample_documents(int count, size_t bytes) {
+  std::vector<TextDocument> documents;
+  for (int i = 0; i < count; ++i) documents.push_back(sample_document(static_cast<uint64_t>(i), bytes));
+  return documents;
+}
+
+}  // namespace tenfold::test

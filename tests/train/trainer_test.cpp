@@ -1,0 +1,306 @@
+#include "train/trainer.h"
+
+#include "core/rng.h"
+#include "format/json.h"
+#include "ops/cpu_features.h"
+#include "train/loss.h"
+#include "train/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <set>
+
+#include <unistd.h>
+
+namespace tenfold {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<Example> random_examples(const std::vector<int64_t>& lengths, int64_t vocabulary, uint64_t seed) {
+  std::vector<Example> out;
+  Rng rng(seed, 1);
+  for (const int64_t n : lengths) {
+    Example e;
+    e.record = static_cast<int64_t>(out.size());
+    for (int64_t t = 0; t < n; ++t) {
+      e.ids.push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(vocabulary))));
+      e.kinds.push_back(t == 0 ? TokenKind::kNone : rng.uniform() < 0.3 ? TokenKind::kAnswer : TokenKind::kDocument);
+    }
+    out.push_back(std::move(e));
+  }
+  return out;
+}
+
+fs::path scratch_directory(const std::string& name) {
+  const fs::path path = fs::temp_directory_path() / fmt::format("tenfold-train-{}-{}", ::getpid(), name);
+  fs::remove_all(path);
+  return path;
+}
+
+/// A tiny model, an adapter whose B factors are not zero (so that every gradient is), and records.
+struct Setup {
+  Device device{2};
+  Model model;
+  LoraConfig lora;
+  Adapter adapter;
+  std::vector<Example> examples;
+  TrainOptions options;
+
+  explicit Setup(LoraConfig config = default_lora(), WeightLayout layout = WeightLayout::kF32, uint64_t seed = 3)
+      : model(Model::random(config_of_shape("tiny"), layout, seed)),
+        lora(std::move(config)),
+        adapter(Adapter::create(device, model, lora, seed)),
+        examples(random_examples({70, 33, 128, 5}, model.config().vocabulary, seed)) {
+    Rng rng(seed, 2);
+    float* values = adapter.flat().ptr<float>();
+    for (int64_t i = 0; i < adapter.elements(); ++i) values[i] += 0.05F * static_cast<float>(rng.normal());
+    options.lm_loss_weight = 0.3;
+    options.lm_loss_tokens = 16;
+    options.compute = DType::kF32;
+    options.seed = 11;
+  }
+
+  static LoraConfig default_lora() { return LoraConfig::parse(4, 8, 0, false, {"q_proj", "k_proj", "v_proj", "o_proj"}, {}); }
+};
+
+std::vector<float> gradient_of(Setup& s, const std::vector<int64_t>& records) {
+  Trainer trainer(s.device, s.model, s.adapter, s.examples, s.options);
+  trainer.forward_backward(records, 0);
+  const TensorView g = trainer.gradients();
+  return {g.ptr<float>(), g.ptr<float>() + g.elements()};
+}
+
+/// Compares the gradient along random directions with central differences of the loss, parameter by parameter.
+void expect_gradients_match_differences(Setup& s) {
+  Trainer trainer(s.device, s.model, s.adapter, s.examples, s.options);
+  const std::vector<int64_t> records = {0, 1};
+  trainer.forward_backward(records, 0);
+  const TensorView g = trainer.gradients();
+  const std::vector<float> gradient(g.ptr<float>(), g.ptr<float>() + g.elements());
+  float* values = s.adapter.flat().ptr<float>();
+  Rng rng(5, 5);
+  for (const Parameter& p : s.adapter.parameters()) {
+    const int64_t n = p.rows * p.cols;
+    std::vector<float> direction(static_cast<size_t>(n));
+    double norm = 0;
+    for (float& d : direction) d = static_cast<float>(rng.normal()), norm += static_cast<double>(d) * static_cast<double>(d);
+    // A step along the gradient as well, so that the difference is not lost in the loss's own rounding.
+    double gradient_norm = 0;
+    for (int64_t i = 0; i < n; ++i) gradient_norm += std::pow(static_cast<double>(gradient[static_cast<size_t>(p.offset + i)]), 2);
+    gradient_norm = std::sqrt(gradient_norm);
+    ASSERT_GT(gradient_norm, 0) << p.key;
+    double slope = 0;
+    const double epsilon = 2e-2;
+    std::vector<float> step(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) {
+      const auto j = static_cast<size_t>(i);
+      const double unit = 0.5 * static_cast<double>(direction[j]) / std::sqrt(norm) +
+                          static_cast<double>(gradient[static_cast<size_t>(p.offset + i)]) / gradient_norm;
+      step[j] = static_cast<float>(epsilon * unit);
+      slope += static_cast<double>(step[j]) * static_cast<double>(gradient[static_cast<size_t>(p.offset + i)]);
+    }
+    const std::vector<float> before(values + p.offset, values + p.offset + n);
+    const auto loss_at = [&](float sign) {
+      for (int64_t i = 0; i < n; ++i) values[p.offset + i] = before[static_cast<size_t>(i)] + sign * step[static_cast<size_t>(i)];
+      return trainer.forward_backward(records, 0).loss;
+    };
+    const double difference = (loss_at(1) - loss_at(-1)) / 2;
+    std::memcpy(values + p.offset, before.data(), before.size() * 4);
+    // f32 losses near 6 carry about 6 * 2^-24 * sqrt(layers of sums) ~ 3e-6 each; the cubic term of the difference is ~ epsilon^2 of the slope.
+    const double tolerance = 6e-6 + 0.03 * std::abs(slope);
+    EXPECT_TRUE(std::abs(difference - slope) <= tolerance) << p.key << ": difference " << difference << ", gradient " << slope;
+  }
+}
+
+TEST(Gradients, OfLoraMatchFiniteDifferences) {
+  Setup s;
+  expect_gradients_match_differences(s);
+}
+
+TEST(Gradients, OfEveryProjectionAndWholeParametersMatchFiniteDifferences) {
+  Setup s(LoraConfig::parse(4, 8, 0, true, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+                            {"embed_tokens", "norm", "lm_head"}));
+  expect_gradients_match_differences(s);
+}
+
+TEST(Gradients, WithDropoutMatchFiniteDifferences) {
+  Setup s(LoraConfig::parse(4, 8, 0.25, false, {"q_proj", "v_proj", "o_proj", "down_proj"}, {}));
+  expect_gradients_match_differences(s);
+}
+
+TEST(Gradients, WithATiedTrainedEmbeddingMatchFiniteDifferences) {
+  LoraConfig lora = LoraConfig::parse(4, 8, 0, false, {"q_proj"}, {"embed_tokens"});
+  lora.tie_embeddings = true;
+  Setup s(lora);
+  expect_gradients_match_differences(s);
+}
+
+TEST(Recompute, ChangesNoBitOfTheGradients) {
+  for (const DType compute : {DType::kF32, ops::default_compute_dtype()}) {
+    Setup s(LoraConfig::parse(4, 8, 0.1, false, {"q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"}, {"norm"}));
+    s.options.compute = compute;
+    const TrainSizes sizes{128, most_loss_rows(s.examples, true, s.options.lm_loss_tokens), s.model.weight_bytes()};
+    const int64_t everything = plan_training(s.device, s.model.config(), s.lora, s.options, sizes).memory.total();
+    std::set<std::vector<Keep>> plans;
+    std::vector<float> expected;
+    for (int64_t limit = everything;; limit -= 20000) {
+      s.options.host_memory = limit;
+      try {
+        plans.insert(plan_training(s.device, s.model.config(), s.lora, s.options, sizes).keep);
+      } catch (const DeviceError&) {
+        break;
+      }
+      const std::vector<float> gradient = gradient_of(s, {0, 2, 1});
+      if (expected.empty()) expected = gradient;
+      ASSERT_EQ(0, std::memcmp(expected.data(), gradient.data(), gradient.size() * 4)) << "at " << limit << " bytes";
+    }
+    EXPECT_GE(plans.size(), 5U);
+    EXPECT_TRUE(plans.contains(std::vector<Keep>(2, Keep::kAll)));
+    EXPECT_TRUE(plans.contains(std::vector<Keep>(2, Keep::kInput)));
+  }
+}
+
+TEST(GlobalBatch, WeighsEveryTokenAlike) {
+  // The gradient of a batch is the sum of its records' gradients under the batch's denominators.
+  Setup s;
+  s.options.lm_loss_tokens = 0;
+  const std::vector<float> both = gradient_of(s, {0, 2});
+  double answers[2] = {0, 0};
+  double documents[2] = {0, 0};
+  const int64_t records[2] = {0, 2};
+  for (int i = 0; i < 2; ++i) {
+    const LossPositions p = loss_positions(s.examples[static_cast<size_t>(records[i])], true, 0, 0, 0);
+    answers[i] = static_cast<double>(p.answers);
+    documents[i] = static_cast<double>(p.documents);
+  }
+  std::vector<double> sum(both.size(), 0);
+  for (int i = 0; i < 2; ++i) {
+    Setup only_answers;
+    only_answers.options.lm_loss_weight = 0;
+    const std::vector<float> a = gradient_of(only_answers, {records[i]});
+    Setup mixed;
+    mixed.options.lm_loss_tokens = 0;
+    const std::vector<float> m = gradient_of(mixed, {records[i]});
+    for (size_t j = 0; j < sum.size(); ++j) {
+      const double document = static_cast<double>(m[j]) - static_cast<double>(a[j]);
+      sum[j] += static_cast<double>(a[j]) * answers[i] / (answers[0] + answers[1]) + document * documents[i] / (documents[0] + documents[1]);
+    }
+  }
+  double error = 0;
+  double norm = 0;
+  for (size_t j = 0; j < sum.size(); ++j) {
+    error += std::pow(sum[j] - static_cast<double>(both[j]), 2);
+    norm += sum[j] * sum[j];
+  }
+  // Two f32 accumulations of the same terms in another order: a few eps of the norm.
+  EXPECT_TRUE(std::sqrt(error) <= 2e-5 * std::sqrt(norm)) << std::sqrt(error / norm);
+}
+
+std::vector<double> losses_in(const fs::path& run) {
+  std::vector<double> losses;
+  for_each_json_line((run / "metrics.jsonl").string(), [&](Json& line, int64_t) { losses.push_back(line["loss"].get<double>()); });
+  return losses;
+}
+
+TEST(Resume, GivesTheLossesOfAStraightRunBitForBit) {
+  const fs::path straight = scratch_directory("straight");
+  const fs::path stopped = scratch_directory("stopped");
+  const auto train = [](const fs::path& out, int64_t stop_after, bool resume) {
+    Setup s(LoraConfig::parse(4, 8, 0.1, false, {"q_proj", "v_proj"}, {"norm"}), WeightLayout::kF32);
+    s.options.compute = ops::default_compute_dtype();
+    s.options.out = out.string();
+    s.options.steps = 7;
+    s.options.batch = 2;
+    s.options.learning_rate = 1e-2;
+    s.options.checkpoint_every = 2;
+    Trainer trainer(s.device, s.model, s.adapter, s.examples, s.options);
+    const int64_t from = resume ? trainer.resume() : 0;
+    int64_t done = 0;
+    TrainCallbacks callbacks;
+    callbacks.on_step = [&](const StepMetrics&, int64_t) { ++done; };
+    callbacks.should_stop = [&] { return stop_after > 0 && done >= stop_after; };
+    return std::pair(from, trainer.run(callbacks));
+  };
+  EXPECT_FALSE(train(straight, 0, false).second.interrupted);
+  EXPECT_TRUE(train(stopped, 3, false).second.interrupted);
+  const auto [from, result] = train(stopped, 0, true);
+  EXPECT_EQ(from, 3);
+  EXPECT_FALSE(result.interrupted);
+  EXPECT_EQ(losses_in(straight), losses_in(stopped));
+  EXPECT_EQ(losses_in(straight).size(), 7U);
+  EXPECT_NE(losses_in(straight).front(), losses_in(straight).back());
+  const auto bytes = [](const fs::path& run) { return read_text_file((run / "adapter/adapter_model.safetensors").string()); };
+  EXPECT_EQ(bytes(straight), bytes(stopped));
+  fs::remove_all(straight);
+  fs::remove_all(stopped);
+}
+
+TEST(Resume, RefusesACheckpointOfOtherOptions) {
+  const fs::path out = scratch_directory("other");
+  Setup s;
+  s.options.out = out.string();
+  s.options.steps = 1;
+  { Trainer(s.device, s.model, s.adapter, s.examples, s.options).run({}); }
+  s.options.learning_rate *= 2;
+  Trainer other(s.device, s.model, s.adapter, s.examples, s.options);
+  try {
+    other.resume();
+    FAIL() << "resumed with another learning rate";
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("learning-rate"), std::string::npos) << error.what();
+  }
+  fs::remove_all(out);
+}
+
+TEST(Step, AllocatesNothing) {
+  Setup s;
+  Trainer trainer(s.device, s.model, s.adapter, s.examples, s.options);
+  const int64_t before = s.device.allocations();
+  const std::vector<int64_t> all = {0, 1, 2, 3};
+  for (int64_t step = 0; step < 3; ++step) trainer.forward_backward(all, step);
+  EXPECT_EQ(s.device.allocations(), before);
+}
+
+TEST(Plan, IsWhatTheDeviceHolds) {
+  Setup s;
+  const int64_t before = s.device.bytes_in_use();
+  const TrainSizes sizes{128, most_loss_rows(s.examples, true, s.options.lm_loss_tokens), s.model.weight_bytes()};
+  const TrainPlan plan = plan_training(s.device, s.model.config(), s.lora, s.options, sizes);
+  const Trainer trainer(s.device, s.model, s.adapter, s.examples, s.options);
+  int64_t planned = 0;
+  for (const PlannedBuffer& b : plan.memory.buffers) {
+    if (b.name != "program" && b.name != "base weights" && b.name != "adapter") planned += b.bytes;
+  }
+  EXPECT_EQ(s.device.bytes_in_use() - before, planned);
+}
+
+TEST(Plan, RefusesWhatCannotFitAndSaysWhatWould) {
+  Setup s;
+  s.options.host_memory = 1 << 20;
+  try {
+    Trainer trainer(s.device, s.model, s.adapter, s.examples, s.options);
+    FAIL() << "fits in a mebibyte";
+  } catch (const DeviceError& error) {
+    EXPECT_NE(std::string(error.what()).find("--max-length"), std::string::npos) << error.what();
+  }
+}
+
+TEST(LossPositions, SampleDocumentsAsAFunctionOfSeedRecordAndStep) {
+  const std::vector<Example> examples = random_examples({200}, 50, 1);
+  const LossPositions a = loss_positions(examples[0], true, 20, 7, 3);
+  const LossPositions b = loss_positions(examples[0], true, 20, 7, 3);
+  const LossPositions c = loss_positions(examples[0], true, 20, 7, 4);
+  EXPECT_EQ(a.rows, b.rows);
+  EXPECT_NE(a.rows, c.rows);
+  EXPECT_EQ(a.documents, 20);
+  EXPECT_EQ(a.answers, std::count(examples[0].kinds.begin(), examples[0].kinds.end(), TokenKind::kAnswer));
+  EXPECT_EQ(std::set<int64_t>(a.rows.begin(), a.rows.end()).size(), a.rows.size());
+  for (size_t i = 0; i < a.rows.size(); ++i) EXPECT_EQ(a.targets[i], examples[0].ids[static_cast<size_t>(a.rows[i] + 1)]);
+}
+
+}  // namespace
+}  // namespace tenfold

@@ -75,10 +75,14 @@ TEST(PromptGolden, EqualsTheIndependentScript) {
       const std::string id = fmt::format("{}-{}", line.at("length").get<int64_t>(), line.at("depth").get<int64_t>());
       SCOPED_TRACE(id);
       const EvalQuestion& question = *by_id.at(id);
-      if (line.contains("ids")) EXPECT_EQ(question.prompt, line.at("ids").get<std::vector<int32_t>>());
+      if (line.contains("ids")) {
+        EXPECT_EQ(question.prompt, line.at("ids").get<std::vector<int32_t>>());
+      }
       EXPECT_EQ(std::ssize(question.prompt), line.at("tokens").get<int64_t>());
       EXPECT_EQ(hash_of_ids(question.prompt), line.at("hash").get<std::string>());
-      if (line.contains("key")) EXPECT_EQ(question.about.at("target"), line.at("key"));
+      if (line.contains("key")) {
+        EXPECT_EQ(question.about.at("target"), line.at("key"));
+      }
     }
   }
 }

@@ -108,7 +108,7 @@ TEST_P(SessionTest, RefusesWhatItCannotHold) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, SessionTest, ::testing::Values(DType::kF32, DType::kBF16),
-                         [](const auto& info) { return std::string(name_of(info.param)); });
+                         [](const auto& p) { return std::string(name_of(p.param)); });
 
 TEST(Sampling, FollowsTheDistribution) {
   const std::vector<float> logits = {0.0F, std::log(2.0F), std::log(5.0F), -20.0F};

@@ -10,6 +10,8 @@
 namespace tenfold {
 namespace {
 
+SynthCorpus corpus_of(const std::string& text) { return SynthCorpus(std::vector<TextDocument>{{"a", text}}); }
+
 TEST(CorpusTest, SentenceEnds) {
   const auto first = [](std::string_view text) { return std::string(text.substr(0, sentence_end(text, 0))); };
   EXPECT_EQ(first("It rained. Then not."), "It rained.");
@@ -23,11 +25,11 @@ TEST(CorpusTest, SentenceEnds) {
 }
 
 TEST(CorpusTest, TakesOutForbiddenParagraphs) {
-  const SynthCorpus corpus({{"a", "A first paragraph.\n\nHe came from Hamburg one day.\n\nA last one."}});
+  const SynthCorpus corpus = corpus_of("A first paragraph.\n\nHe came from Hamburg one day.\n\nA last one.");
   EXPECT_EQ(corpus.documents()[0].text, "A first paragraph.\n\nA last one.");
   EXPECT_EQ(corpus.dropped_paragraphs(), 1);
-  EXPECT_THROW(SynthCorpus({{"a", "only the pass key"}}), InputError);
-  EXPECT_THROW(SynthCorpus({}), InputError);
+  EXPECT_THROW(corpus_of("only the pass key"), InputError);
+  EXPECT_THROW(SynthCorpus(std::vector<TextDocument>{}), InputError);
 }
 
 TEST(CorpusTest, SentencesStandOnTheirOwn) {
@@ -71,7 +73,7 @@ TEST(QuestionsTest, EveryWayToAskAboutASentence) {
 
 TEST(QuestionsTest, KeysThatTheContextHoldsAreNotUsed) {
   const std::string sentence = "The old captain was waiting by the gate near a quiet house.";
-  const SynthCorpus corpus({{"a", sentence + " " + sentence}});
+  const SynthCorpus corpus = corpus_of(sentence + " " + sentence);
   // The context begins and ends sentences just as this one does, and holds each of its words.
   const std::string context =
       "The old captain was waiting by the gate near a quiet horse. He was waiting by the gate near a quiet house.";

@@ -104,7 +104,9 @@ TEST(Bpe, CacheKeepsWordsApart) {
     std::string joined;
     for (const int32_t id : ids) joined += bpe.tokens().bytes(id);
     ASSERT_EQ(joined, word);
-    if (i % 50 == 0) ASSERT_EQ(ids, toy.naive(word)) << word;
+    if (i % 50 == 0) {
+      ASSERT_EQ(ids, toy.naive(word)) << word;
+    }
   }
 }
 

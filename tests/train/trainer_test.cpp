@@ -42,7 +42,7 @@ fs::path scratch_directory(const std::string& name) {
 }
 
 /// A tiny model, an adapter whose B factors are not zero (so that every gradient is), and records.
-struct Setup {
+struct TinyRun {
   Device device{2};
   Model model;
   LoraConfig lora;
@@ -50,7 +50,7 @@ struct Setup {
   std::vector<Example> examples;
   TrainOptions options;
 
-  explicit Setup(LoraConfig config = default_lora(), WeightLayout layout = WeightLayout::kF32, uint64_t seed = 3)
+  explicit TinyRun(LoraConfig config = default_lora(), WeightLayout layout = WeightLayout::kF32, uint64_t seed = 3)
       : model(Model::random(config_of_shape("tiny"), layout, seed)),
         lora(std::move(config)),
         adapter(Adapter::create(device, model, lora, seed)),
@@ -67,7 +67,7 @@ struct Setup {
   static LoraConfig default_lora() { return LoraConfig::parse(4, 8, 0, false, {"q_proj", "k_proj", "v_proj", "o_proj"}, {}); }
 };
 
-std::vector<float> gradient_of(Setup& s, const std::vector<int64_t>& records) {
+std::vector<float> gradient_of(TinyRun& s, const std::vector<int64_t>& records) {
   Trainer trainer(s.device, s.model, s.adapter, s.examples, s.options);
   trainer.forward_backward(records, 0);
   const TensorView g = trainer.gradients();
@@ -75,7 +75,7 @@ std::vector<float> gradient_of(Setup& s, const std::vector<int64_t>& records) {
 }
 
 /// Compares the gradient along random directions with central differences of the loss, parameter by parameter.
-void expect_gradients_match_differences(Setup& s) {
+void expect_gradients_match_differences(TinyRun& s) {
   Trainer trainer(s.device, s.model, s.adapter, s.examples, s.options);
   const std::vector<int64_t> records = {0, 1};
   trainer.forward_backward(records, 0);
@@ -117,31 +117,31 @@ void expect_gradients_match_differences(Setup& s) {
 }
 
 TEST(Gradients, OfLoraMatchFiniteDifferences) {
-  Setup s;
+  TinyRun s;
   expect_gradients_match_differences(s);
 }
 
 TEST(Gradients, OfEveryProjectionAndWholeParametersMatchFiniteDifferences) {
-  Setup s(LoraConfig::parse(4, 8, 0, true, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+  TinyRun s(LoraConfig::parse(4, 8, 0, true, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
                             {"embed_tokens", "norm", "lm_head"}));
   expect_gradients_match_differences(s);
 }
 
 TEST(Gradients, WithDropoutMatchFiniteDifferences) {
-  Setup s(LoraConfig::parse(4, 8, 0.25, false, {"q_proj", "v_proj", "o_proj", "down_proj"}, {}));
+  TinyRun s(LoraConfig::parse(4, 8, 0.25, false, {"q_proj", "v_proj", "o_proj", "down_proj"}, {}));
   expect_gradients_match_differences(s);
 }
 
 TEST(Gradients, WithATiedTrainedEmbeddingMatchFiniteDifferences) {
   LoraConfig lora = LoraConfig::parse(4, 8, 0, false, {"q_proj"}, {"embed_tokens"});
   lora.tie_embeddings = true;
-  Setup s(lora);
+  TinyRun s(lora);
   expect_gradients_match_differences(s);
 }
 
 TEST(Recompute, ChangesNoBitOfTheGradients) {
   for (const DType compute : {DType::kF32, ops::default_compute_dtype()}) {
-    Setup s(LoraConfig::parse(4, 8, 0.1, false, {"q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"}, {"norm"}));
+    TinyRun s(LoraConfig::parse(4, 8, 0.1, false, {"q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"}, {"norm"}));
     s.options.compute = compute;
     const TrainSizes sizes{128, most_loss_rows(s.examples, true, s.options.lm_loss_tokens), s.model.weight_bytes()};
     const int64_t everything = plan_training(s.device, s.model.config(), s.lora, s.options, sizes).memory.total();
@@ -166,7 +166,7 @@ TEST(Recompute, ChangesNoBitOfTheGradients) {
 
 TEST(GlobalBatch, WeighsEveryTokenAlike) {
   // The gradient of a batch is the sum of its records' gradients under the batch's denominators.
-  Setup s;
+  TinyRun s;
   s.options.lm_loss_tokens = 0;
   const std::vector<float> both = gradient_of(s, {0, 2});
   double answers[2] = {0, 0};
@@ -179,10 +179,10 @@ TEST(GlobalBatch, WeighsEveryTokenAlike) {
   }
   std::vector<double> sum(both.size(), 0);
   for (int i = 0; i < 2; ++i) {
-    Setup only_answers;
+    TinyRun only_answers;
     only_answers.options.lm_loss_weight = 0;
     const std::vector<float> a = gradient_of(only_answers, {records[i]});
-    Setup mixed;
+    TinyRun mixed;
     mixed.options.lm_loss_tokens = 0;
     const std::vector<float> m = gradient_of(mixed, {records[i]});
     for (size_t j = 0; j < sum.size(); ++j) {
@@ -210,7 +210,7 @@ TEST(Resume, GivesTheLossesOfAStraightRunBitForBit) {
   const fs::path straight = scratch_directory("straight");
   const fs::path stopped = scratch_directory("stopped");
   const auto train = [](const fs::path& out, int64_t stop_after, bool resume) {
-    Setup s(LoraConfig::parse(4, 8, 0.1, false, {"q_proj", "v_proj"}, {"norm"}), WeightLayout::kF32);
+    TinyRun s(LoraConfig::parse(4, 8, 0.1, false, {"q_proj", "v_proj"}, {"norm"}), WeightLayout::kF32);
     s.options.compute = ops::default_compute_dtype();
     s.options.out = out.string();
     s.options.steps = 7;
@@ -241,7 +241,7 @@ TEST(Resume, GivesTheLossesOfAStraightRunBitForBit) {
 
 TEST(Resume, RefusesACheckpointOfOtherOptions) {
   const fs::path out = scratch_directory("other");
-  Setup s;
+  TinyRun s;
   s.options.out = out.string();
   s.options.steps = 1;
   { Trainer(s.device, s.model, s.adapter, s.examples, s.options).run({}); }
@@ -257,7 +257,7 @@ TEST(Resume, RefusesACheckpointOfOtherOptions) {
 }
 
 TEST(Step, AllocatesNothing) {
-  Setup s;
+  TinyRun s;
   Trainer trainer(s.device, s.model, s.adapter, s.examples, s.options);
   const int64_t before = s.device.allocations();
   const std::vector<int64_t> all = {0, 1, 2, 3};
@@ -266,7 +266,7 @@ TEST(Step, AllocatesNothing) {
 }
 
 TEST(Plan, IsWhatTheDeviceHolds) {
-  Setup s;
+  TinyRun s;
   const int64_t before = s.device.bytes_in_use();
   const TrainSizes sizes{128, most_loss_rows(s.examples, true, s.options.lm_loss_tokens), s.model.weight_bytes()};
   const TrainPlan plan = plan_training(s.device, s.model.config(), s.lora, s.options, sizes);
@@ -279,7 +279,7 @@ TEST(Plan, IsWhatTheDeviceHolds) {
 }
 
 TEST(Plan, RefusesWhatCannotFitAndSaysWhatWould) {
-  Setup s;
+  TinyRun s;
   s.options.host_memory = 1 << 20;
   try {
     Trainer trainer(s.device, s.model, s.adapter, s.examples, s.options);

@@ -1,0 +1,121 @@
+#pragma once
+
+// What the tests against PyTorch share: the goldens of dev/make_goldens.py, the tolerance they are held to, and why.
+
+#include "data/example.h"
+#include "format/safetensors.h"
+#include "model/adapter.h"
+#include "model/model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace tenfold::test {
+
+inline std::string golden_path(const std::string& name) { return std::string(TENFOLD_SOURCE_DIR) + "/tests/golden/" + name; }
+
+/// A tensor of a golden file as a vector; the dtype must be T's.
+template <typename T>
+std::vector<T> golden_values(const SafetensorsFile& file, const std::string& key) {
+  const auto& entry = file.get(key);
+  EXPECT_EQ(entry.dtype, DTypeOf<T>::value) << key;
+  std::vector<T> out(entry.data.size() / sizeof(T));
+  std::memcpy(out.data(), entry.data.data(), out.size() * sizeof(T));
+  return out;
+}
+
+/// The positions whose logits are stored for a sequence of `length` tokens.
+inline std::vector<int64_t> golden_rows(const SafetensorsFile& file, int64_t length) {
+  std::istringstream text(file.metadata().at("rows_" + std::to_string(length)));
+  std::vector<int64_t> rows;
+  for (int64_t row = 0; text >> row;) rows.push_back(row);
+  EXPECT_FALSE(rows.empty());
+  return rows;
+}
+
+/// The training records of a shape ("tied", "untied").
+inline std::vector<Example> golden_records(const SafetensorsFile& file, const std::string& shape) {
+  const auto ids = golden_values<int32_t>(file, "records." + shape + ".ids");
+  const auto kinds = golden_values<uint8_t>(file, "records." + shape + ".kinds");
+  std::vector<Example> out;
+  size_t at = 0;
+  for (const int64_t length : golden_values<int64_t>(file, "records." + shape + ".lengths")) {
+    Example e;
+    e.record = static_cast<int64_t>(out.size());
+    for (int64_t t = 0; t < length; ++t, ++at) {
+      e.ids.push_back(ids.at(at));
+      e.kinds.push_back(kinds.at(at) == 0 ? TokenKind::kNone : kinds.at(at) == 1 ? TokenKind::kAnswer : TokenKind::kDocument);
+    }
+    out.push_back(std::move(e));
+  }
+  return out;
+}
+
+inline const Example& record_of_length(const std::vector<Example>& records, size_t length) {
+  const auto found = std::find_if(records.begin(), records.end(), [&](const Example& e) { return e.ids.size() == length; });
+  if (found == records.end()) throw std::runtime_error("no golden record has that length");
+  return *found;
+}
+
+/// Relative error of the logits in f32, against the largest logit of a row. The goldens are f64 on f32 weights.
+///
+/// Rounding: a K-term f32 dot product of terms of mixed signs errs by about sqrt(K) u of its size, u = 2^-24 (Higham and Mary
+/// 2019, the probabilistic bound, with their constant taken as 4: 1 in 3,000 a dot). The longest path through a block holds two
+/// norms and the products of q or k, scores, values, o, gate or up and down; the errors of all blocks add up on the residual
+/// stream, the head's comes last.
+///
+/// RoPE: transformers rounds position * inv_freq to f32, we do not: an angle differs by at most T u / 2, a score (up to 8 here)
+/// by 8 T u, a probability by as much relative to itself, twice (q and k) in every block.
+inline double forward_tolerance(const ModelConfig& c, int64_t tokens) {
+  const auto root = [](int64_t k) { return std::sqrt(static_cast<double>(k)); };
+  const double block = 4 * root(c.hidden) + 2 * root(c.head_dim) + root(tokens) + root(c.q_size()) + root(c.ffn);
+  const double rounding = 4 * (static_cast<double>(c.layers) * block + root(c.hidden));
+  const double rope = static_cast<double>(c.layers * 2 * 8 * tokens);
+  return (rounding + rope) * 0x1p-24;
+}
+
+/// Relative error of a gradient against the largest of its tensor: the activations it is made of carry the forward's error, and
+/// the backward runs through the same products again and sums over the tokens.
+inline double backward_tolerance(const ModelConfig& c, int64_t tokens) { return 3 * forward_tolerance(c, tokens); }
+
+inline double largest(const std::vector<float>& values) {
+  double out = 0;
+  for (const float v : values) out = std::max(out, std::abs(static_cast<double>(v)));
+  return out;
+}
+
+/// max |actual - expected| over max |expected|; infinite when anything is not finite or the sizes differ.
+inline double distance(const std::vector<float>& actual, const std::vector<float>& expected) {
+  if (actual.size() != expected.size() || expected.empty()) return INFINITY;
+  double worst = 0;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double error = std::abs(static_cast<double>(actual[i]) - static_cast<double>(expected[i]));
+    if (!std::isfinite(error)) return INFINITY;
+    worst = std::max(worst, error);
+  }
+  return worst / std::max(largest(expected), 1e-300);
+}
+
+/// Copies a PEFT file's tensors into an adapter of the same parameters; fails on a key or shape that is not there.
+inline void fill_adapter(Adapter& adapter, const SafetensorsFile& file) {
+  ASSERT_EQ(file.tensors().size(), adapter.parameters().size());
+  for (const Parameter& p : adapter.parameters()) {
+    const auto values = golden_values<float>(file, p.key);
+    ASSERT_EQ(static_cast<int64_t>(values.size()), p.rows * p.cols) << p.key;
+    std::memcpy(adapter.flat().ptr<float>() + p.offset, values.data(), values.size() * 4);
+  }
+}
+
+inline std::vector<float> parameter_values(const Parameter& p, const TensorView& flat) {
+  const float* first = flat.ptr<float>() + p.offset;
+  return {first, first + p.rows * p.cols};
+}
+
+}  // namespace tenfold::test

@@ -370,6 +370,10 @@ BlockSaved take_block_saved(Workspace& ws, const ModelConfig& c, const LoraConfi
   BlockSaved s;
   s.keep = keep;
   s.x = ws.tensor("saved x", compute, {tokens, c.hidden});
+  // No backward repeats the down projection, so what its LoRA branch needs is always kept.
+  if (targets(&lora, Projection::kDown)) {
+    s.lora_u[static_cast<size_t>(Projection::kDown)] = ws.tensor("saved lora_u", compute, {tokens, lora.r});
+  }
   if (keep >= Keep::kAttention) {
     s.attn_out = ws.tensor("saved attention output", compute, {tokens, c.heads, c.head_dim});
     s.lse = ws.tensor("saved lse", DType::kF32, {c.heads, tokens});
@@ -386,7 +390,7 @@ BlockSaved take_block_saved(Workspace& ws, const ModelConfig& c, const LoraConfi
   if (keep >= Keep::kAll) {
     s.gate = ws.tensor("saved gate", compute, {tokens, c.ffn});
     s.up = ws.tensor("saved up", compute, {tokens, c.ffn});
-    for (const Projection p : {Projection::kGate, Projection::kUp, Projection::kDown}) {
+    for (const Projection p : {Projection::kGate, Projection::kUp}) {
       if (targets(&lora, p)) s.lora_u[static_cast<size_t>(p)] = ws.tensor("saved lora_u", compute, {tokens, lora.r});
     }
   }

@@ -29,7 +29,7 @@ struct BlockContext {
 
 /// How much of a block's forward is kept for its backward; the rest is recomputed, bit for bit (performance.md, plans a, b, c).
 enum class Keep : uint8_t {
-  kInput,      ///< x: everything recomputed
+  kInput,      ///< x (and the LoRA intermediate of down_proj): everything else recomputed
   kAttention,  ///< and the attention output with its log-sum-exp: the attention forward is not repeated
   kMiddle,     ///< and q, k, v, the middle residual and the LoRA inputs of the attention part: only the MLP is repeated
   kAll,        ///< and gate and up

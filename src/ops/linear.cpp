@@ -6,12 +6,14 @@ namespace tenfold::ops {
 namespace {
 
 void check_rows(const TensorView& t, int64_t rows, int64_t cols, const char* what) {
-  TENFOLD_CHECK(t.rank == 2 && t.dim(0) == rows && t.dim(1) == cols, "{} {}: {}, expected [{}, {}]", what, t.name, shape_text(t), rows, cols);
+  TENFOLD_CHECK(t.rank == 2 && t.dim(0) == rows && t.dim(1) == cols, "{} {}: {}, expected [{}, {}]", what, t.name, shape_text(t),
+                rows, cols);
   TENFOLD_CHECK(t.stride(1) == 1 || cols == 1, "{} {}: columns are strided by {}", what, t.name, t.stride(1));
 }
 
 void check_dtype(const TensorView& t, DType a, DType b, const char* what) {
-  TENFOLD_CHECK(t.dtype == a || t.dtype == b, "{} {}: dtype {}, expected {} or {}", what, t.name, name_of(t.dtype), name_of(a), name_of(b));
+  TENFOLD_CHECK(t.dtype == a || t.dtype == b, "{} {}: dtype {}, expected {} or {}", what, t.name, name_of(t.dtype), name_of(a),
+                name_of(b));
 }
 
 void check_common(const Exec& exec, const TensorView& x, const WeightView& w, const LinearArgs& args) {
@@ -61,7 +63,8 @@ void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, con
   if (!grads.d_x.empty()) {
     check_rows(grads.d_x, x.dim(0), w.cols, "d_x");
     check_dtype(grads.d_x, exec.compute, DType::kF32, "d_x");
-    TENFOLD_CHECK(!grads.accumulate || grads.d_x.dtype == DType::kF32, "d_x {}: accumulates in {}", grads.d_x.name, name_of(grads.d_x.dtype));
+    TENFOLD_CHECK(!grads.accumulate || grads.d_x.dtype == DType::kF32, "d_x {}: accumulates in {}", grads.d_x.name,
+                  name_of(grads.d_x.dtype));
   }
   if (!grads.d_a.empty() || !grads.d_b.empty() || !grads.d_lora_in.empty())
     TENFOLD_CHECK(!args.lora.empty(), "{}: gradients of a missing lora", w.name);

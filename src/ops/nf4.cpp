@@ -31,8 +31,9 @@ constexpr std::array<float, 16> kCode = {
     1.0F,
 };
 
-/// bitsandbytes' create_dynamic_map(signed, 7 exponent bits, 8 bits): for each decade 10^(i - 6) the midpoints of 2^i equal parts of
-/// [0.1, 1], with both signs, then 0 and 1. The parts are torch.linspace's in f32: the lower half counts up from 0.1, the upper down from 1.
+/// bitsandbytes' create_dynamic_map(signed, 7 exponent bits, 8 bits): for each decade 10^(i - 6) the midpoints of 2^i equal parts
+/// of [0.1, 1], with both signs, then 0 and 1. The parts are torch.linspace's in f32: the lower half counts up from 0.1, the
+/// upper down from 1.
 std::array<float, 256> make_dynamic_code() {
   std::array<float, 256> code{};
   size_t n = 0;
@@ -40,7 +41,8 @@ std::array<float, 256> make_dynamic_code() {
     const int parts = 1 << i;
     const float step = (1.0F - 0.1F) / static_cast<float>(parts);
     const auto edge = [&](int j) {
-      return j < (parts + 1) / 2 ? std::fma(step, static_cast<float>(j), 0.1F) : std::fma(-step, static_cast<float>(parts - j), 1.0F);
+      return j < (parts + 1) / 2 ? std::fma(step, static_cast<float>(j), 0.1F)
+                                 : std::fma(-step, static_cast<float>(parts - j), 1.0F);
     };
     const auto decade = static_cast<float>(std::pow(10.0, i - 6));
     for (int j = 0; j < parts; ++j) {

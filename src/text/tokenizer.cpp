@@ -120,6 +120,13 @@ Vocabulary build_vocabulary(const TokenizerParts& parts, const ByteMap& bytes) {
     if (added && (!mapped || !is_base[id])) added = v.unmapped.emplace(text, static_cast<int32_t>(id)).second;
     if (!added) throw_input("{}: token '{}' is there twice, with id {} as well", parts.source, text, id);
   }
+  for (const AddedToken& token : parts.added) {
+    raw.clear();
+    const int32_t base = bytes.to_bytes(token.content, raw) ? v.table.find(raw) : token.id;
+    if (base >= 0 && base != token.id) {
+      throw_input("{}: added token '{}' has id {}, but the vocabulary has it as {}", parts.source, token.content, token.id, base);
+    }
+  }
   return v;
 }
 
@@ -192,7 +199,9 @@ Tokenizer::Impl::Impl(TokenizerParts parts)
   MergeTable merges(static_cast<int64_t>(parts.merges.size()));
   for (size_t i = 0; i < parts.merges.size(); ++i) {
     const auto& [left, right] = parts.merges[i];
-    merges.set(lookup(left, i), lookup(right, i), {static_cast<uint32_t>(i), lookup(left + right, i)});
+    const int32_t left_id = lookup(left, i);
+    const int32_t right_id = lookup(right, i);
+    merges.set(left_id, right_id, {static_cast<uint32_t>(i), lookup(left + right, i)});
   }
   Bpe::Options options{parts.ignore_merges, -1, parts.fuse_unknown};
   bpe.emplace(std::move(vocabulary.table), std::move(merges), options);

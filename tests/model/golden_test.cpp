@@ -103,7 +103,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(RopeCase{"linear", "tied", RopeType::kLinear}, RopeCase{"dynamic", "tied", RopeType::kDynamic},
                       RopeCase{"llama3", "tied", RopeType::kLlama3}, RopeCase{"yarn", "tied", RopeType::kYarn},
                       RopeCase{"yarn_mscale", "untied", RopeType::kYarn}, RopeCase{"yarn_factor", "untied", RopeType::kYarn}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& given) { return std::string(given.param.name); });
 
 struct TableCase {
   const char* name;
@@ -200,7 +200,7 @@ TEST_P(PeftGolden, SavesWhatItLoaded) {
 
 INSTANTIATE_TEST_SUITE_P(All, PeftGolden,
                          ::testing::Values(PeftCase{"tied", "tied"}, PeftCase{"untied", "untied"}, PeftCase{"nf4", "tied"}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& given) { return std::string(given.param.name); });
 
 TEST_F(ModelGolden, HeadFollowsTheTrainedEmbeddingWhenAsked) {
   const Model model = Model::load(golden_path("tiny_tied"));

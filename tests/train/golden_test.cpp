@@ -135,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(All, TrainGolden,
                                            GradientCase{"tied_follow", "tied", "tied", true},
                                            GradientCase{"untied", "untied", "untied"},
                                            GradientCase{"nf4", "tied", "nf4", false, true}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& given) { return std::string(given.param.name); });
 
 }  // namespace
 }  // namespace tenfold

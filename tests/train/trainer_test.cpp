@@ -156,7 +156,11 @@ TEST(Recompute, ChangesNoBitOfTheGradients) {
       }
       const std::vector<float> gradient = gradient_of(s, {0, 2, 1});
       if (expected.empty()) expected = gradient;
-      ASSERT_EQ(0, std::memcmp(expected.data(), gradient.data(), gradient.size() * 4)) << "at " << limit << " bytes";
+      for (const Parameter& p : s.adapter.parameters()) {
+        const auto at = static_cast<size_t>(p.offset);
+        ASSERT_EQ(0, std::memcmp(&expected[at], &gradient[at], static_cast<size_t>(p.rows * p.cols) * 4))
+            << name_of(compute) << ": " << p.key << " with " << limit << " of " << everything << " bytes";
+      }
     }
     EXPECT_GE(plans.size(), 5U);
     EXPECT_TRUE(plans.contains(std::vector<Keep>(2, Keep::kAll)));

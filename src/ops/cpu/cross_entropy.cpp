@@ -1,8 +1,9 @@
-// One pass over the vocabulary: for a block of it the logits of a thread's rows are made, turned into exponentials relative to the row's
-// running maximum, and multiplied into d_h before the next block, as flash attention does with its keys. No logits ever leave the cache.
+// One pass over the vocabulary: for a block of it the logits of a thread's rows are made, turned into exponentials relative to
+// the row's running maximum, and multiplied into d_h before the next block, as flash attention does with its keys. No logits ever
+// leave the cache.
 //
-// The target's own term is kept out of the product and added in f32 at the end: softmax - onehot there is -sum(others) / sum, which
-// 1 - p would cancel away where the model is sure.
+// The target's own term is kept out of the product and added in f32 at the end: softmax - onehot there is -sum(others) / sum,
+// which 1 - p would cancel away where the model is sure.
 #include "ops/cpu/cross_entropy.h"
 
 #include "core/checked.h"
@@ -48,7 +49,9 @@ struct Plan {
   }
   int64_t head_panels() const { return block / kernels.panel_cols(); }
   int64_t back_panels() const { return ceil_div(hidden, kernels.panel_cols()); }
-  int64_t panels_bytes(bool gradient) const { return head_panels() * head_panel_bytes + (gradient ? back_panels() * back_panel_bytes : 0); }
+  int64_t panels_bytes(bool gradient) const {
+    return head_panels() * head_panel_bytes + (gradient ? back_panels() * back_panel_bytes : 0);
+  }
   int64_t blocks() const { return ceil_div(vocabulary, block); }
 };
 
@@ -87,7 +90,8 @@ void expand_block(const Job& job, Range vocabulary, std::byte* panels, int id, i
   for (int64_t i = mine.begin; i < mine.end; ++i) {
     if (i < heads) {
       const int64_t col = vocabulary.begin + i * cols;
-      plan.kernels.pack(job.head, false, {col, std::min(cols, vocabulary.end - col), 0, plan.hidden}, panels + i * plan.head_panel_bytes);
+      plan.kernels.pack(job.head, false, {col, std::min(cols, vocabulary.end - col), 0, plan.hidden},
+                        panels + i * plan.head_panel_bytes);
       continue;
     }
     const int64_t col = (i - heads) * cols;
@@ -114,8 +118,8 @@ void block_logits(const Job& job, Range rows, Range vocabulary, const std::byte*
   const Plan& plan = job.plan;
   const int64_t cols = plan.kernels.panel_cols();
   for (int64_t at = 0; at < vocabulary.size(); at += cols) {
-    Tile t = tile_of(plan, element(job.h, rows.begin, 0), job.h.stride(0), panels + at / cols * plan.head_panel_bytes, plan.hidden, rows.size(),
-                     std::min(cols, vocabulary.size() - at));
+    Tile t = tile_of(plan, element(job.h, rows.begin, 0), job.h.stride(0), panels + at / cols * plan.head_panel_bytes,
+                     plan.hidden, rows.size(), std::min(cols, vocabulary.size() - at));
     t.out = logits + at;
     t.out_stride = plan.block;
     plan.kernels.tile(t);
@@ -144,7 +148,8 @@ void take_block(const Job& job, int64_t row, Range vocabulary, float* logits, Ro
 }
 
 /// d_h rows += exponentials (rows, block) times the head's block.
-void add_block(const Job& job, Range rows, Range vocabulary, const std::byte* exponentials, int64_t stride_bytes, const std::byte* panels) {
+void add_block(const Job& job, Range rows, Range vocabulary, const std::byte* exponentials, int64_t stride_bytes,
+               const std::byte* panels) {
   const Plan& plan = job.plan;
   const int64_t cols = plan.kernels.panel_cols();
   const std::byte* back = panels + plan.head_panels() * plan.head_panel_bytes;
@@ -153,8 +158,9 @@ void add_block(const Job& job, Range rows, Range vocabulary, const std::byte* ex
     const int64_t begin = i * rows.size() / tiles;
     const int64_t end = (i + 1) * rows.size() / tiles;
     for (int64_t col = 0; col < plan.hidden; col += cols) {
-      Tile t = tile_of(plan, exponentials + begin * stride_bytes, stride_bytes / size_of(plan.compute), back + col / cols * plan.back_panel_bytes,
-                       vocabulary.size(), end - begin, std::min(cols, plan.hidden - col));
+      Tile t =
+          tile_of(plan, exponentials + begin * stride_bytes, stride_bytes / size_of(plan.compute),
+                  back + col / cols * plan.back_panel_bytes, vocabulary.size(), end - begin, std::min(cols, plan.hidden - col));
       t.out = element(job.d_h, rows.begin + begin, col);
       t.out_stride = job.d_h.stride(0);
       if (vocabulary.begin > 0) {
@@ -171,7 +177,8 @@ void finish_row(const Job& job, int64_t row, const RowState& state, float* head_
   const double own = std::exp(static_cast<double>(state.target_logit) - static_cast<double>(state.max));
   const double sum = state.others + own;
   const double log_sum = state.target_logit == state.max ? std::log1p(state.others) : std::log(sum);
-  job.nll[static_cast<size_t>(row)] = static_cast<float>(static_cast<double>(state.max) - static_cast<double>(state.target_logit) + log_sum);
+  job.nll[static_cast<size_t>(row)] =
+      static_cast<float>(static_cast<double>(state.max) - static_cast<double>(state.target_logit) + log_sum);
   if (job.weights.empty()) return;
   const double weight = static_cast<double>(job.weights[static_cast<size_t>(row)]);
   const auto scale = static_cast<float>(weight / sum);
@@ -223,7 +230,8 @@ void run_rows(const Job& job, Range rows, ThreadScratch scratch, int id, int thr
     const Range vocabulary = {b * plan.block, std::min(plan.vocabulary, (b + 1) * plan.block)};
     std::byte* panels = job.panels[b % 2];
     expand_block(job, vocabulary, panels, id, threads);
-    // One barrier a block is enough: whoever fills these panels again has passed the next one, which everybody reaches only after this block.
+    // One barrier a block is enough: whoever fills these panels again has passed the next one, which everybody reaches only after
+    // this block.
 #pragma omp barrier
     for (int64_t i = 0; i < tiles; ++i) {
       const Range tile = {rows.begin + i * rows.size() / tiles, rows.begin + (i + 1) * rows.size() / tiles};
@@ -301,8 +309,8 @@ void add_head_gradient(Exec& exec, const Job& job, const TensorView& d_head) {
 
 }  // namespace
 
-void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std::span<const int32_t> targets, std::span<const float> weights,
-                   std::span<float> nll, const TensorView& d_h, const TensorView& d_head) {
+void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std::span<const int32_t> targets,
+                   std::span<const float> weights, std::span<float> nll, const TensorView& d_h, const TensorView& d_head) {
   const int64_t rows = h.dim(0);
   if (rows == 0) return;
   const int products = 1 + (d_h.empty() ? 0 : 1) + (d_head.empty() ? 0 : 1);
@@ -315,8 +323,13 @@ void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std:
     const int64_t end = std::min(rows, begin + kRowChunk);
     const auto at = static_cast<size_t>(begin);
     const auto count = static_cast<size_t>(end - begin);
-    Job job{plan, source_of(head), gemm_operand(inner, h.rows(begin, end)), targets.subspan(at, count),
-            weights.empty() ? weights : weights.subspan(at, count), nll.subspan(at, count), {}};
+    Job job{plan,
+            source_of(head),
+            gemm_operand(inner, h.rows(begin, end)),
+            targets.subspan(at, count),
+            weights.empty() ? weights : weights.subspan(at, count),
+            nll.subspan(at, count),
+            {}};
     if (!d_h.empty()) job.d_h = d_h.rows(begin, end);
     job.results = static_cast<RowResult*>(exec.scratch.bytes((end - begin) * static_cast<int64_t>(sizeof(RowResult))));
     run_chunk(inner, job);

@@ -23,8 +23,8 @@ Source source_of(const TensorView& dense, float scale = 1.0F);
 
 Source slice_rows(const Source& source, int64_t begin, int64_t end);
 
-/// Values [col, col + count) of a row as f32, in the arithmetic of ggml-quants.c or bitsandbytes (no fused multiply-add). `col` is a
-/// multiple of 32 and `count` too, except for the dense layouts and NF4.
+/// Values [col, col + count) of a row as f32, in the arithmetic of ggml-quants.c or bitsandbytes (no fused multiply-add). `col`
+/// is a multiple of 32 and `count` too, except for the dense layouts and NF4.
 void decode(const Source& source, int64_t row, int64_t col, int64_t count, float* out);
 
 void expand_rows(Exec& exec, const WeightView& weight, int64_t row, const TensorView& out);

@@ -29,7 +29,8 @@ struct Plan {
   int64_t panel_bytes = 0;  ///< of all terms of a full panel
   int64_t group = 1;        ///< panels expanded together
 
-  Plan(DType compute, int64_t rows, int64_t cols, std::span<const int64_t> ks) : kernels(gemm_kernels(compute)), m(rows), n(cols) {
+  Plan(DType compute, int64_t rows, int64_t cols, std::span<const int64_t> ks)
+      : kernels(gemm_kernels(compute)), m(rows), n(cols) {
     terms = ks.size();
     panels = ceil_div(n, kernels.panel_cols());
     for (size_t i = 0; i < terms; ++i) {
@@ -156,7 +157,8 @@ double run_part(const Job& job, int id, int threads, std::byte* scratch) {
 
 const GemmKernels& gemm_kernels(DType compute) {
   const ops::CpuIsa isa = ops::cpu_isa();
-  if (compute == DType::kBF16) return isa == ops::CpuIsa::kAvx512Bf16 ? gemm_kernels_avx512_bf16() : generic_gemm_kernels(compute);
+  if (compute == DType::kBF16)
+    return isa == ops::CpuIsa::kAvx512Bf16 ? gemm_kernels_avx512_bf16() : generic_gemm_kernels(compute);
   switch (isa) {
     case ops::CpuIsa::kAvx512Bf16:
     case ops::CpuIsa::kAvx512: return gemm_kernels_avx512();

@@ -9,8 +9,8 @@
 namespace tenfold::cpu {
 
 /// One tile of a product for a kernel: rows x columns sums over up to two terms in the same accumulators, then the epilogue.
-/// An element's sum runs over k upwards in one accumulator whatever the tile's shape, so results do not depend on how rows and columns
-/// are cut into tiles.
+/// An element's sum runs over k upwards in one accumulator whatever the tile's shape, so results do not depend on how rows and
+/// columns are cut into tiles.
 struct Tile {
   struct Term {
     const void* a = nullptr;  ///< rows of the kernel's element type, contiguous in k
@@ -27,15 +27,15 @@ struct Tile {
   void* out = nullptr;
   int64_t out_stride = 0;
   bool out_bf16 = false;
-  float alpha = 1.0F;             ///< factor of the sums
-  const float* bias = nullptr;    ///< added, a column each
+  float alpha = 1.0F;              ///< factor of the sums
+  const float* bias = nullptr;     ///< added, a column each
   const void* residual = nullptr;  ///< added, an element each
   int64_t residual_stride = 0;
   bool residual_bf16 = false;
 };
 
-/// A panel holds columns [col, col + cols) of op(B) for k in [k_begin, k_begin + k_count): layout [steps][lanes vectors][group], k padded to
-/// the group and columns to the lanes with zeros.
+/// A panel holds columns [col, col + cols) of op(B) for k in [k_begin, k_begin + k_count): layout [steps][lanes vectors][group],
+/// k padded to the group and columns to the lanes with zeros.
 struct PanelRange {
   int64_t col = 0;
   int64_t cols = 0;
@@ -58,7 +58,9 @@ struct GemmKernels {
 
   int64_t panel_cols() const { return int64_t{lanes} * max_vectors; }
   int64_t steps(int64_t k) const { return (k + group - 1) / group; }
-  int64_t panel_bytes(int64_t k, int64_t cols) const { return steps(k) * group * ((cols + lanes - 1) / lanes * lanes) * size_of(dtype); }
+  int64_t panel_bytes(int64_t k, int64_t cols) const {
+    return steps(k) * group * ((cols + lanes - 1) / lanes * lanes) * size_of(dtype);
+  }
 };
 
 /// The fastest kernels of this CPU for a compute dtype.
@@ -68,13 +70,13 @@ const GemmKernels& generic_gemm_kernels(DType compute);
 
 /// a (M, K) times op(B) (K, N).
 struct GemmTerm {
-  TensorView a;    ///< compute dtype
+  TensorView a;  ///< compute dtype
   Source b;
   bool by_rows = false;  ///< B(k, n) = b(k, n), so b has K rows; else B(k, n) = b(n, k)
 };
 
 struct GemmOut {
-  TensorView out;       ///< (M, N), or (N, M) when transposed (then f32)
+  TensorView out;  ///< (M, N), or (N, M) when transposed (then f32)
   bool transposed = false;
   float alpha = 1.0F;
   TensorView bias = {};      ///< optional (N) f32
@@ -85,8 +87,8 @@ struct GemmOut {
 /// Adds the time of the expansion to Part::kExpansion and the rest to `part`, with `flops`.
 void gemm(Exec& exec, std::span<const GemmTerm> terms, const GemmOut& out, Part part, double flops);
 
-/// Rows of a tensor as the kernels read them: itself, or a copy in scratch with the columns padded to the group by zeros and rounded to
-/// the compute dtype.
+/// Rows of a tensor as the kernels read them: itself, or a copy in scratch with the columns padded to the group by zeros and
+/// rounded to the compute dtype.
 TensorView gemm_operand(Exec& exec, const TensorView& t);
 
 /// The transpose (N, M) of t (M, N) in the compute dtype, in scratch.

@@ -60,7 +60,8 @@ void tile(const Tile& t) {
       if (t.bias != nullptr) v += t.bias[j];
       if (t.residual != nullptr) {
         const int64_t at = i * t.residual_stride + j;
-        v += t.residual_bf16 ? static_cast<float>(static_cast<const bf16*>(t.residual)[at]) : static_cast<const float*>(t.residual)[at];
+        v += t.residual_bf16 ? static_cast<float>(static_cast<const bf16*>(t.residual)[at])
+                             : static_cast<const float*>(t.residual)[at];
       }
       const int64_t at = i * t.out_stride + j;
       if (t.out_bf16)
@@ -85,7 +86,8 @@ void pack_f32_lanes8(const Source& source, bool by_rows, const PanelRange& range
 
 const GemmKernels& generic_gemm_kernels(DType compute) {
   static constexpr GemmKernels kF32 = {DType::kF32, 1, kLanes, kMaxVectors, max_rows, pack<float, 1>, tile<float, 1>, round_f32};
-  static constexpr GemmKernels kBF16 = {DType::kBF16, 2, kLanes, kMaxVectors, max_rows, pack<bf16, 2>, tile<bf16, 2>, round_to<bf16>};
+  static constexpr GemmKernels kBF16 = {DType::kBF16,  2, kLanes, kMaxVectors, max_rows, pack<bf16, 2>, tile<bf16, 2>,
+                                        round_to<bf16>};
   return compute == DType::kBF16 ? kBF16 : kF32;
 }
 

@@ -67,8 +67,8 @@ constexpr int64_t kRowBlock = 64;
 void finish_rows(const ops::LinearArgs& args, const LoraBranch& lora, const TensorView& y, Share rows, const float* sums) {
   std::array<float, ops::kGemvRows * kRowBlock> branch{};
   if (!args.lora.empty()) {
-    gemv_kernel()({lora.b, lora.rounded.ptr<float>(), lora.rounded.stride(0), nullptr, static_cast<int>(y.dim(0)), rows.begin, rows.end,
-                   branch.data(), kRowBlock});
+    gemv_kernel()({lora.b, lora.rounded.ptr<float>(), lora.rounded.stride(0), nullptr, static_cast<int>(y.dim(0)), rows.begin,
+                   rows.end, branch.data(), kRowBlock});
   }
   for (int64_t t = 0; t < y.dim(0); ++t)
     for (int64_t n = rows.begin; n < rows.end; ++n) {

@@ -8,13 +8,13 @@ namespace tenfold::cpu {
 /// Dot products of a few rows of x with rows [row_begin, row_end) of a weight as it lies, in f32.
 struct GemvTask {
   const Source& weight;
-  const float* x = nullptr;        ///< (tokens, cols), rows x_stride apart
+  const float* x = nullptr;  ///< (tokens, cols), rows x_stride apart
   int64_t x_stride = 0;
-  const float* x_sums = nullptr;   ///< (tokens, cols / 32): the sum of each run of 32 x; null when cols is no multiple of 32
-  int tokens = 0;                  ///< at most ops::kGemvRows
+  const float* x_sums = nullptr;  ///< (tokens, cols / 32): the sum of each run of 32 x; null when cols is no multiple of 32
+  int tokens = 0;                 ///< at most ops::kGemvRows
   int64_t row_begin = 0;
   int64_t row_end = 0;
-  float* out = nullptr;            ///< out[token * out_stride + row - row_begin]
+  float* out = nullptr;  ///< out[token * out_stride + row - row_begin]
   int64_t out_stride = 0;
 };
 

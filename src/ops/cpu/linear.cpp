@@ -13,23 +13,26 @@ namespace {
 /// The gradients of A and B sum over tokens; a packed panel covers this many at a time.
 constexpr int64_t kTokenBlock = 1024;
 
-double flops_of(int64_t m, int64_t n, int64_t k) { return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k); }
+double flops_of(int64_t m, int64_t n, int64_t k) {
+  return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+}
 
 /// d_a += v^T x and d_b += scale d_y^T u.
-void lora_weight_gradients(Exec& exec, const TensorView& d_y, const TensorView& x, const TensorView& v, const ops::LinearArgs& args,
-                           const ops::LinearGrads& grads) {
+void lora_weight_gradients(Exec& exec, const TensorView& d_y, const TensorView& x, const TensorView& v,
+                           const ops::LinearArgs& args, const ops::LinearGrads& grads) {
   const int64_t rank = args.lora.a.dim(0);
   for (int64_t begin = 0; begin < x.dim(0); begin += kTokenBlock) {
     const Workspace::Scope scope(exec.scratch);
     const int64_t end = std::min(x.dim(0), begin + kTokenBlock);
     if (!grads.d_a.empty()) {
       const GemmTerm term{transposed_operand(exec, v.rows(begin, end)), source_of(x.rows(begin, end)), true};
-      gemm(exec, std::span(&term, 1), {.out = grads.d_a, .residual = grads.d_a}, Part::kLora, flops_of(rank, x.dim(1), end - begin));
+      gemm(exec, std::span(&term, 1), {.out = grads.d_a, .residual = grads.d_a}, Part::kLora,
+           flops_of(rank, x.dim(1), end - begin));
     }
     if (!grads.d_b.empty()) {
       const GemmTerm term{transposed_operand(exec, args.lora_u.rows(begin, end)), source_of(d_y.rows(begin, end)), true};
-      gemm(exec, std::span(&term, 1), {.out = grads.d_b, .transposed = true, .alpha = args.lora.scale, .residual = grads.d_b}, Part::kLora,
-           flops_of(rank, d_y.dim(1), end - begin));
+      gemm(exec, std::span(&term, 1), {.out = grads.d_b, .transposed = true, .alpha = args.lora.scale, .residual = grads.d_b},
+           Part::kLora, flops_of(rank, d_y.dim(1), end - begin));
     }
   }
 }
@@ -74,18 +77,19 @@ void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, con
     lora_weight_gradients(exec, rounded, apart ? args.lora_in : x, v, args, grads);
     terms[1] = {gemm_operand(exec, v), source_of(args.lora.a), true};
     if (!apart) count = 2;
-    if (!grads.d_lora_in.empty())
-      gemm(exec, std::span(terms).subspan(1), {.out = grads.d_lora_in}, Part::kLora, 0.0);
+    if (!grads.d_lora_in.empty()) gemm(exec, std::span(terms).subspan(1), {.out = grads.d_lora_in}, Part::kLora, 0.0);
   }
   if (grads.d_x.empty()) return;
-  gemm(exec, std::span(terms).first(count), {.out = grads.d_x, .residual = accumulated(grads.d_x, grads.accumulate)}, Part::kProducts,
-       flops_of(tokens, w.rows, w.cols));
+  gemm(exec, std::span(terms).first(count), {.out = grads.d_x, .residual = accumulated(grads.d_x, grads.accumulate)},
+       Part::kProducts, flops_of(tokens, w.rows, w.cols));
 }
 
 int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_features, int64_t in_features, int64_t rank) {
   Workspace measure;
   Exec plan{exec.device, measure, exec.compute, nullptr};
-  const auto take = [&](const char* name, int64_t rows, int64_t cols) { measure.tensor(name, DType::kF32, {rows, round_up(cols, 2)}); };
+  const auto take = [&](const char* name, int64_t rows, int64_t cols) {
+    measure.tensor(name, DType::kF32, {rows, round_up(cols, 2)});
+  };
   {
     // Few tokens: x, its sums and u as f32.
     const Workspace::Scope scope(measure);

@@ -1,5 +1,5 @@
-// The one file that knows oneDNN. Our products are our own kernels (their sums do not depend on the number of rows, which oneDNN does not
-// promise); oneDNN is the yardstick they are measured against, and says which instruction sets it may use.
+// The one file that knows oneDNN. Our products are our own kernels (their sums do not depend on the number of rows, which oneDNN
+// does not promise); oneDNN is the yardstick they are measured against, and says which instruction sets it may use.
 #include "ops/cpu/onednn_matmul.h"
 
 #include "core/error.h"
@@ -30,7 +30,8 @@ class ThreadLimit {
   int before_;
 };
 
-dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, const memory::desc& a, const memory::desc& b, const memory::desc& c) {
+dnnl::matmul::primitive_desc describe(const dnnl::engine& engine, const memory::desc& a, const memory::desc& b,
+                                      const memory::desc& c) {
 #if DNNL_VERSION_MAJOR >= 3
   return dnnl::matmul::primitive_desc(engine, a, b, c);
 #else

@@ -1,5 +1,5 @@
-#include "ops/cpu/gemm_generic.h"
 #include "ops/cpu/isa/gemm_avx512.h"
+#include "ops/cpu/gemm_generic.h"
 
 namespace tenfold::cpu {
 namespace {
@@ -44,7 +44,8 @@ struct F32Kernel {
 }  // namespace
 
 const GemmKernels& gemm_kernels_avx512() {
-  static constexpr GemmKernels kKernels = {DType::kF32, 1, kLanes, kMaxVectors, max_rows, pack_panel<F32Kernel>, run_tile<F32Kernel>, round_f32};
+  static constexpr GemmKernels kKernels = {DType::kF32,         1,        kLanes, kMaxVectors, max_rows, pack_panel<F32Kernel>,
+                                           run_tile<F32Kernel>, round_f32};
   return kKernels;
 }
 

@@ -31,8 +31,9 @@ struct Bf16Kernel {
     v = to_bf16(DecodeAny::load_some(s, row, col, count));
   }
   static void store_interleaved(Element* to, const __m512i low[2], const __m512i /*high*/[2], bool both) {
-    const __m512i first = _mm512_set_epi32(0x002f000f, 0x002e000e, 0x002d000d, 0x002c000c, 0x002b000b, 0x002a000a, 0x00290009, 0x00280008,
-                                           0x00270007, 0x00260006, 0x00250005, 0x00240004, 0x00230003, 0x00220002, 0x00210001, 0x00200000);
+    const __m512i first =
+        _mm512_set_epi32(0x002f000f, 0x002e000e, 0x002d000d, 0x002c000c, 0x002b000b, 0x002a000a, 0x00290009, 0x00280008,
+                         0x00270007, 0x00260006, 0x00250005, 0x00240004, 0x00230003, 0x00220002, 0x00210001, 0x00200000);
     const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
     _mm512_storeu_si512(to, _mm512_permutex2var_epi16(low[0], first, low[1]));
     if (both) _mm512_storeu_si512(to + 32, _mm512_permutex2var_epi16(low[0], second, low[1]));
@@ -53,7 +54,8 @@ void round_bf16(const float* from, int64_t n, void* to) {
 }  // namespace
 
 const GemmKernels& gemm_kernels_avx512_bf16() {
-  static constexpr GemmKernels kKernels = {DType::kBF16, 2, kLanes, kMaxVectors, max_rows, pack_panel<Bf16Kernel>, run_tile<Bf16Kernel>, round_bf16};
+  static constexpr GemmKernels kKernels = {DType::kBF16,         2,         kLanes, kMaxVectors, max_rows, pack_panel<Bf16Kernel>,
+                                           run_tile<Bf16Kernel>, round_bf16};
   return kKernels;
 }
 

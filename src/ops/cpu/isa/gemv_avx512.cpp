@@ -58,7 +58,8 @@ void dot_blocks(const GemvTask& t) {
       }
     }
 #pragma GCC unroll 4
-    for (int i = 0; i < kTokens; ++i) t.out[i * t.out_stride + row - t.row_begin] = _mm512_reduce_add_ps(sum[i]) + _mm_cvtss_f32(mins[i]);
+    for (int i = 0; i < kTokens; ++i)
+      t.out[i * t.out_stride + row - t.row_begin] = _mm512_reduce_add_ps(sum[i]) + _mm_cvtss_f32(mins[i]);
   }
 }
 
@@ -89,7 +90,8 @@ void dot_values(const GemvTask& t) {
         for (int64_t c = 0; c < count; ++c) tail[i] += values[c] * t.x[i * t.x_stride + whole + c];
     }
 #pragma GCC unroll 4
-    for (int i = 0; i < kTokens; ++i) t.out[i * t.out_stride + row - t.row_begin] = _mm512_reduce_add_ps(_mm512_add_ps(low[i], high[i])) + tail[i];
+    for (int i = 0; i < kTokens; ++i)
+      t.out[i * t.out_stride + row - t.row_begin] = _mm512_reduce_add_ps(_mm512_add_ps(low[i], high[i])) + tail[i];
   }
 }
 

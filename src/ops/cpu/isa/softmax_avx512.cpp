@@ -10,7 +10,8 @@ __mmask16 lanes_left(int64_t n) { return n >= 16 ? __mmask16{0xffff} : static_ca
 /// exp for x <= 0 within 1 ulp: 2^n times the Taylor series of degree 7 on |r| <= ln 2 / 2, whose remainder is 0.1 ulp.
 __m512 exp_of(__m512 x) {
   x = _mm512_max_ps(x, _mm512_set1_ps(-110.0F));  // below, the result is 0 either way; and -infinity - -infinity would be NaN
-  const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504F)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512 n =
+      _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504F)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375F), x);  // ln 2 in two parts, the first exact in few bits
   r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4F), r);
   __m512 p = _mm512_set1_ps(1.0F / 5040.0F);

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "cli/model_support.h"
+#include "cli/verb.h"
+#include "device/exec.h"
+#include "model/config.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tenfold::cli {
+
+/// What every bench takes.
+struct BenchOptions {
+  ModelOptions model;
+  std::string shape;
+  std::string layout = "q4_1";
+  std::vector<int64_t> lengths;
+  int64_t repeats = 3;
+};
+void declare_bench(OptionTable& table, BenchOptions& options);
+void check_bench(const OptionTable& table, const BenchOptions& options, std::vector<std::string>& errors);
+/// A layout of --layout: f32, bf16, q4_0, q4_1, q8_0, nf4. InputError otherwise.
+WeightLayout weight_layout_by_name(const std::string& name);
+/// The model of --model, or random weights of --shape in --layout.
+LoadedModel load_bench_model(const BenchOptions& options, const CommonOptions& common, Console& console);
+
+/// The best rates of this machine seen so far in this run: measured again around each bench, so that a busy moment does not
+/// flatter a share.
+struct Ceilings {
+  double gflops = 0;     ///< oneDNN, in the compute dtype
+  double gigabytes = 0;  ///< reading memory with all threads, GB/s
+};
+void measure_products(Ceilings& ceilings, DType compute, int threads);
+void measure_memory(Ceilings& ceilings, int threads);
+
+/// Ids that repeat no pattern; `salt` makes runs differ, so that no cache is reused.
+std::vector<int32_t> bench_ids(const ModelConfig& config, int64_t length, uint64_t salt);
+
+double median(std::vector<double> values);
+
+/// Useful floating point operations (recompute and expansion do not count; performance.md 11.3).
+double prefill_flops(const ModelConfig& config, int64_t length);
+double step_flops(const ModelConfig& config, const LoraConfig& lora, int64_t length, int64_t head_rows);
+
+/// One row of a bench.
+struct BenchRow {
+  int64_t length = 0;
+  double seconds = 0;  ///< median
+  double tokens = 0;   ///< of one repeat
+  double flops = 0;    ///< useful
+  int64_t planned_bytes = 0;
+};
+/// Prints a row with its parts (seconds of one repeat and their share) and adds it to the summary.
+void print_row(Context& context, const BenchRow& row, const Ceilings& ceilings, const Profile& profile, int64_t profiled_repeats);
+
+}  // namespace tenfold::cli

@@ -1,0 +1,83 @@
+#include "cli/eval_support.h"
+
+#include "core/error.h"
+
+#include <filesystem>
+
+namespace tenfold::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// FNV-1a of an adapter's values: the same directory may hold another adapter tomorrow.
+std::string adapter_hash(const Adapter& adapter) {
+  const TensorView flat = adapter.flat();
+  return hash_of_text({static_cast<const char*>(flat.data), static_cast<size_t>(flat.bytes())});
+}
+
+}  // namespace
+
+void declare_eval_output(OptionTable& table, EvalOutput& output) {
+  table.group("Run");
+  table.add("out", output.out, "DIR",
+            "Run directory: answers and metrics go to eval/TASK in it; a stopped evaluation goes on there");
+  table.add("task", output.task, "NAME", "Folder below eval/, where one run holds several evaluations of a kind");
+}
+
+EvalRunOptions eval_run_options(const EvalOutput& output, const LoadedModel& loaded, const ModelOptions& options,
+                                const Context& context) {
+  EvalRunOptions run;
+  run.directory = (fs::path(output.out) / "eval" / output.task).string();
+  const ModelConfig& config = loaded.model.config();
+  run.model = {{"model", fs::path(options.model).filename().string()},
+               {"fingerprint", fmt::format("{:016x}", loaded.model.fingerprint())},
+               {"adapter", options.adapter},
+               {"rope", rope_text(config.rope)},
+               {"compute_dtype", std::string(name_of(loaded.compute))},
+               {"load_in_4bit", options.load_in_4bit}};
+  if (loaded.adapter) run.model["adapter_hash"] = adapter_hash(*loaded.adapter);
+  run.notes = {{"command", context.command_line}, {"version", TENFOLD_VERSION}, {"threads", loaded.device->threads()}};
+  return run;
+}
+
+bool cleans_up_spaces(const std::string& model_path) {
+  const fs::path config = fs::path(model_path) / "tokenizer_config.json";
+  if (!fs::is_regular_file(config)) return false;
+  return json_bool_or(parse_json(read_text(config.string()), config.string()), "clean_up_tokenization_spaces", false,
+                      config.string());
+}
+
+std::unique_ptr<Session> open_session(LoadedModel& loaded, int64_t capacity, const CommonOptions& common) {
+  SessionOptions options;
+  options.capacity = capacity;
+  options.compute = loaded.compute;
+  const int64_t planned = loaded.model.weight_bytes() + Session::planned_bytes(*loaded.device, loaded.model.config(), options);
+  require_memory(planned, common, "evaluate shorter lengths");
+  return std::make_unique<Session>(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
+}
+
+EvalCallbacks eval_callbacks(const Context& context, Progress& progress) {
+  EvalCallbacks callbacks;
+  callbacks.on_progress = [&progress](const EvalProgress& p) {
+    std::string remark = p.tokens_per_second > 0 ? fmt::format("{:.0f} tokens/s", p.tokens_per_second) : std::string();
+    if (p.answer != nullptr && p.answer->contains("hit")) {
+      remark += fmt::format("  {} {}", (*p.answer)["id"].get<std::string>(), (*p.answer)["hit"].get<bool>() ? "hit" : "miss");
+    }
+    progress.update(p.done, remark);
+  };
+  callbacks.should_stop = [&context] { return context.stop.requested(); };
+  return callbacks;
+}
+
+int eval_exit(Context& context, const EvalRun& run, size_t questions, const std::string& directory) {
+  if (run.resumed > 0) context.console.note(fmt::format("{} answers were there already", run.resumed));
+  if (!run.interrupted) {
+    context.console.note(fmt::format("every answer is in {}", directory));
+    return 0;
+  }
+  context.console.note(fmt::format("stopped after {} of {} questions; the answers are kept. Go on with:\n  {}",
+                                   run.answers.size(), questions, context.command_line));
+  return 128 + context.stop.number();
+}
+
+}  // namespace tenfold::cli

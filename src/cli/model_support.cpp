@@ -1,0 +1,253 @@
+#include "cli/model_support.h"
+
+#include "core/error.h"
+#include "format/gguf.h"
+#include "format/json.h"
+#include "format/names.h"
+#include "ops/cpu_features.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+namespace tenfold::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+void require_model_path(const std::string& path) {
+  if (fs::exists(path)) return;
+  throw_input(
+      "--model: there is no file or directory {}; give a GGUF file, or a directory with config.json, safetensors and "
+      "tokenizer.json",
+      shown(path));
+}
+
+/// The Jinja text that a Hugging Face directory carries, or "".
+std::string directory_template(const std::string& directory) {
+  const fs::path jinja = fs::path(directory) / "chat_template.jinja";
+  if (fs::is_regular_file(jinja)) return read_text(jinja.string());
+  const fs::path config = fs::path(directory) / "tokenizer_config.json";
+  if (!fs::is_regular_file(config)) return {};
+  const Json json = parse_json(read_text(config.string()), config.string());
+  if (!json.is_object() || !json.contains("chat_template")) return {};
+  const Json& text = json["chat_template"];
+  if (text.is_string()) return text.get<std::string>();
+  // Several named templates: the one called "default".
+  if (!text.is_array()) return {};
+  for (const Json& item : text) {
+    if (item.is_object() && json_string_or(item, "name", "", config.string()) == "default") {
+      return json_string(item, "template", config.string());
+    }
+  }
+  return {};
+}
+
+RopeType rope_type_by_name(const std::string& name) {
+  static constexpr std::array kTypes = {RopeType::kDefault, RopeType::kLinear, RopeType::kDynamic, RopeType::kLlama3,
+                                        RopeType::kYarn};
+  std::string names;
+  for (const RopeType type : kTypes) {
+    if (name_of(type) == name) return type;
+    names += (names.empty() ? "" : ", ") + std::string(name_of(type));
+  }
+  throw_input("--rope-type: expected one of {}, got {}", names, shown(name));
+}
+
+/// Warns when the adapter was trained on another model than this.
+void compare_fingerprint(const AdapterNotes& notes, const Model& model, const std::string& adapter, Console& console) {
+  if (!notes.base_fingerprint || *notes.base_fingerprint == model.fingerprint()) return;
+  console.note(fmt::format("warning: {} was trained on other weights than {} (fingerprint {:016x}, this model's is {:016x})",
+                           adapter, model.path(), *notes.base_fingerprint, model.fingerprint()));
+}
+
+}  // namespace
+
+void declare_model(OptionTable& table, ModelOptions& options) {
+  table.group("Model");
+  table.add("model", options.model, "PATH", "A GGUF file or a Hugging Face model directory").required = true;
+  table.add("adapter", options.adapter, "DIR", "A PEFT LoRA adapter; the RoPE in its tenfold.json is applied");
+  table.add("rope-theta", options.rope_theta, "X", "RoPE base, such as 2e5; overrides the model's and the adapter's");
+  table.add("rope-type", options.rope_type, "NAME", "RoPE scaling: default, linear, dynamic, llama3 or yarn");
+  table.add("rope-factor", options.rope_factor, "X", "Factor of the RoPE scaling");
+  table.add("chat-template", options.chat_template, "NAME",
+            "chatml, llama-3, llama-2, mistral, no; auto: the one the model carries");
+  table.add("compute-dtype", options.compute_dtype, "NAME", "bf16 or f32; auto: bf16 where the CPU has AVX-512 BF16");
+  table.add_switch("load-in-4bit", options.load_in_4bit, "Quantise bf16/f32 weights to NF4 with double quantisation on loading");
+}
+
+void declare_tokenizer(OptionTable& table, ModelOptions& options) {
+  table.group("Model");
+  table.add("model", options.model, "PATH", "A GGUF file or a Hugging Face model directory").required = true;
+  table.add("chat-template", options.chat_template, "NAME",
+            "chatml, llama-3, llama-2, mistral, no; auto: the one the model carries");
+}
+
+std::unique_ptr<Device> open_device(const CommonOptions& common) {
+  if (common.device.starts_with("cuda")) {
+    throw_device("--device {}: this tenfold is built without CUDA; use --device cpu, or a CUDA build (docs/guide.md)",
+                 common.device);
+  }
+  return std::make_unique<Device>(static_cast<int>(common.threads));
+}
+
+DType compute_dtype(const ModelOptions& options) {
+  if (options.compute_dtype == "auto") return ops::default_compute_dtype();
+  if (options.compute_dtype == "f32" || options.compute_dtype == "float32") return DType::kF32;
+  if (options.compute_dtype == "bf16" || options.compute_dtype == "bfloat16") {
+    if (ops::default_compute_dtype() != DType::kBF16) {
+      throw_device("--compute-dtype bf16: this CPU has no AVX-512 BF16 ({}); use f32", ops::name_of(ops::cpu_isa()));
+    }
+    return DType::kBF16;
+  }
+  throw_input("--compute-dtype: expected auto, bf16 or f32, got {}", shown(options.compute_dtype));
+}
+
+Tokenizer load_tokenizer(const std::string& model_path) {
+  require_model_path(model_path);
+  if (fs::is_directory(model_path)) {
+    const fs::path json = fs::path(model_path) / "tokenizer.json";
+    if (!fs::is_regular_file(json))
+      throw_input("{}: there is no tokenizer.json; copy it there from the model's source", model_path);
+    return Tokenizer::from_json(json.string());
+  }
+  return Tokenizer::from_gguf(GgufFile(model_path));
+}
+
+ChatTemplate load_chat_template(const ModelOptions& options, const Tokenizer& tokenizer) {
+  const std::string text = fs::is_directory(options.model) ? directory_template(options.model) : tokenizer.chat_template_text();
+  if (options.chat_template == "auto") {
+    const std::string noted = options.adapter.empty() ? "" : read_adapter_notes(options.adapter).chat_template;
+    if (noted.empty()) return ChatTemplate::detect(text);
+    ChatTemplate chat = ChatTemplate::by_name(noted);
+    // The default system turn is the model's own text, which the name alone does not carry.
+    try {
+      if (!text.empty() && ChatTemplate::detect(text).name() == chat.name()) return ChatTemplate::detect(text);
+    } catch (const InputError&) {
+      return chat;
+    }
+    return chat;
+  }
+  return ChatTemplate::by_name(options.chat_template);
+}
+
+std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer& tokenizer, const ChatTemplate* chat) {
+  std::vector<int32_t> ids = config.eos_ids;
+  ids.insert(ids.end(), tokenizer.eos_ids().begin(), tokenizer.eos_ids().end());
+  if (chat != nullptr && !chat->end_of_turn().empty()) {
+    const int32_t id = tokenizer.id_of(chat->end_of_turn());
+    if (id >= 0) ids.push_back(id);
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
+}
+
+RopeConfig rope_of(const ModelOptions& options, const ModelConfig& config, RopeConfig base) {
+  if (!options.rope_type.empty()) base.type = rope_type_by_name(options.rope_type);
+  if (options.rope_factor) base.factor = *options.rope_factor;
+  if (options.rope_theta) base.theta = *options.rope_theta;
+  if (!(base.theta > 0)) throw_input("--rope-theta: expected a number above 0, got {}", base.theta);
+  if (!(base.factor > 0)) throw_input("--rope-factor: expected a number above 0, got {}", base.factor);
+  if (base.type != RopeType::kDefault && base.original_max_position == 0) base.original_max_position = config.max_position;
+  return base;
+}
+
+std::string rope_text(const RopeConfig& rope) {
+  const std::string theta = fmt::format("theta {}", rope.theta);
+  return rope.type == RopeType::kDefault ? theta : fmt::format("{} x {}, {}", name_of(rope.type), rope.factor, theta);
+}
+
+LoadedModel load_model(const ModelOptions& options, const CommonOptions& common, Console& console) {
+  auto device = open_device(common);
+  const DType compute = compute_dtype(options);
+  require_model_path(options.model);
+  if (!options.adapter.empty() && !fs::is_directory(options.adapter)) {
+    throw_input("--adapter: there is no directory {}", shown(options.adapter));
+  }
+  LoadOptions load;
+  load.load_in_4bit = options.load_in_4bit;
+  Model model = Model::load(options.model, load);
+  RopeConfig rope = model.config().rope;
+  const AdapterNotes notes = options.adapter.empty() ? AdapterNotes{} : read_adapter_notes(options.adapter);
+  if (notes.rope) rope = *notes.rope;
+  rope = rope_of(options, model.config(), rope);
+  const std::string before = rope_text(model.config().rope);
+  model.set_rope(rope);
+  const ModelConfig& config = model.config();
+  console.note(fmt::format("model {} ({} layers of {}, {} of weights), {}, {} threads, {}",
+                           config.name.empty() ? options.model : config.name, config.layers, config.hidden,
+                           bytes_text(model.weight_bytes()), name_of(compute), device->threads(), ops::name_of(ops::cpu_isa())));
+  if (rope_text(rope) != before) {
+    const char* source = options.rope_theta ? "--rope-theta" : (notes.rope ? "the adapter" : "the options");
+    console.note(fmt::format("RoPE {} (from {}; the model's own: {})", rope_text(rope), source, before));
+  } else {
+    console.note(fmt::format("RoPE {}", before));
+  }
+  LoadedModel loaded{std::move(device), std::move(model), std::nullopt, compute};
+  if (!options.adapter.empty()) {
+    loaded.adapter = Adapter::load(*loaded.device, loaded.model, options.adapter);
+    compare_fingerprint(notes, loaded.model, options.adapter, console);
+    const LoraConfig& lora = loaded.adapter->config();
+    console.note(fmt::format("adapter {} (LoRA r {}, alpha {}, {} parameters)", options.adapter, lora.r, lora.alpha,
+                             loaded.adapter->elements()));
+  }
+  return loaded;
+}
+
+void print_plan(Console& console, const MemoryPlan& plan) {
+  std::vector<PlannedBuffer> rows = plan.buffers;
+  std::stable_sort(rows.begin(), rows.end(), [](const PlannedBuffer& a, const PlannedBuffer& b) { return a.bytes > b.bytes; });
+  console.line(fmt::format("{:<34} {:<12} {:>12}", "host memory", "use", "bytes"));
+  for (const PlannedBuffer& row : rows) {
+    console.line(fmt::format("  {:<32} {:<12} {:>12}", row.name, name_of(row.use), bytes_text(row.bytes)));
+  }
+  console.line(fmt::format("{:<34} {:<12} {:>12}", "total", "", bytes_text(plan.total())));
+  console.line(fmt::format("{:<34} {:<12} {:>12}", "this process may use", "", bytes_text(host_memory_bytes())));
+}
+
+void require_memory(int64_t bytes, const CommonOptions& common, const std::string& hint) {
+  const int64_t machine = host_memory_bytes();
+  const bool budget = common.host_memory.bytes > 0 && common.host_memory.bytes < machine;
+  const int64_t limit = budget ? common.host_memory.bytes : machine;
+  if (bytes <= limit) return;
+  throw_device("this needs {} of host memory and {} {}; {}", bytes_text(bytes),
+               budget ? "--host-memory allows" : "this process may use", bytes_text(limit), hint);
+}
+
+std::string read_text(const std::string& path) {
+  std::ostringstream text;
+  if (path == "-") {
+    text << std::cin.rdbuf();
+    return std::move(text).str();
+  }
+  if (!fs::exists(path)) throw_input("there is no file {}", shown(path));
+  if (fs::is_directory(path)) throw_input("{} is a directory; a file was expected", shown(path));
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw_io("{} cannot be opened: {}", path, std::strerror(errno));
+  text << file.rdbuf();
+  if (file.bad() || (text.fail() && fs::file_size(path) > 0)) throw_io("{} cannot be read: {}", path, std::strerror(errno));
+  return std::move(text).str();
+}
+
+void declare_prompt(OptionTable& table, PromptOptions& options) {
+  table.group("Prompt");
+  table.add("prompt", options.prompt, "TEXT", "The prompt");
+  table.add("prompt-file", options.prompt_file, "FILE", "The prompt from a file; - is standard input");
+  table.add_switch("raw", options.raw, "Take the prompt as it is, without the chat template");
+}
+
+void check_prompt(const OptionTable& table, std::vector<std::string>& errors) {
+  if (table.given("prompt") == table.given("prompt-file")) errors.push_back("give one of --prompt TEXT and --prompt-file FILE");
+}
+
+std::string prompt_text(const PromptOptions& options, const OptionTable& table) {
+  return table.given("prompt") ? options.prompt : read_text(options.prompt_file);
+}
+
+}  // namespace tenfold::cli

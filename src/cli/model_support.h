@@ -1,0 +1,77 @@
+#pragma once
+
+#include "cli/options.h"
+#include "cli/verb.h"
+#include "device/device.h"
+#include "model/adapter.h"
+#include "model/model.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tenfold::cli {
+
+/// The options that say which model runs and how.
+struct ModelOptions {
+  std::string model;
+  std::string adapter;
+  std::optional<double> rope_theta;
+  std::string rope_type;
+  std::optional<double> rope_factor;
+  std::string chat_template = "auto";
+  std::string compute_dtype = "auto";
+  bool load_in_4bit = false;
+};
+
+void declare_model(OptionTable& table, ModelOptions& options);
+/// --model and --chat-template alone, for verbs that need the tokenizer and not the weights.
+void declare_tokenizer(OptionTable& table, ModelOptions& options);
+
+/// The compute device of --device and --threads. DeviceError for CUDA: this build has none.
+std::unique_ptr<Device> open_device(const CommonOptions& common);
+DType compute_dtype(const ModelOptions& options);
+
+Tokenizer load_tokenizer(const std::string& model_path);
+/// --chat-template, else the adapter's, else the one that the model carries. InputError lists the names when there is none.
+ChatTemplate load_chat_template(const ModelOptions& options, const Tokenizer& tokenizer);
+/// The tokens that end an answer: the model's, and the template's end of turn.
+std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer& tokenizer, const ChatTemplate* chat);
+
+/// A model with its RoPE decided and its adapter, ready to run; says on stderr what it is.
+struct LoadedModel {
+  std::unique_ptr<Device> device;
+  Model model;
+  std::optional<Adapter> adapter;
+  DType compute = DType::kF32;
+
+  const Adapter* adapter_or_null() const { return adapter ? &*adapter : nullptr; }
+};
+LoadedModel load_model(const ModelOptions& options, const CommonOptions& common, Console& console);
+
+/// RoPE as the options want it on top of `base`.
+RopeConfig rope_of(const ModelOptions& options, const ModelConfig& config, RopeConfig base);
+/// "theta 200000" or "yarn x 4, theta 10000".
+std::string rope_text(const RopeConfig& rope);
+
+/// Prints the plan by use, largest buffers first.
+void print_plan(Console& console, const MemoryPlan& plan);
+/// DeviceError, with what would fit, when the bytes exceed --host-memory or what this process may use.
+void require_memory(int64_t bytes, const CommonOptions& common, const std::string& hint);
+
+/// The bytes of a text file ("-": standard input). InputError when it does not exist, IoError when it cannot be read.
+std::string read_text(const std::string& path);
+/// The prompt of --prompt or --prompt-file.
+struct PromptOptions {
+  std::string prompt;
+  std::string prompt_file;
+  bool raw = false;
+};
+void declare_prompt(OptionTable& table, PromptOptions& options);
+void check_prompt(const OptionTable& table, std::vector<std::string>& errors);
+std::string prompt_text(const PromptOptions& options, const OptionTable& table);
+
+}  // namespace tenfold::cli

@@ -1,0 +1,142 @@
+#include "cli/train_options.h"
+
+#include "core/error.h"
+#include "format/names.h"
+#include "train/schedule.h"
+
+#include <algorithm>
+
+namespace tenfold::cli {
+namespace {
+
+/// "q_proj,k_proj" and "q_proj k_proj" alike.
+std::vector<std::string> split_names(const std::vector<std::string>& words) {
+  std::vector<std::string> names;
+  for (const std::string& word : words) {
+    size_t begin = 0;
+    while (begin <= word.size()) {
+      const size_t end = std::min(word.find(',', begin), word.size());
+      if (end > begin) names.push_back(word.substr(begin, end - begin));
+      begin = end + 1;
+    }
+  }
+  return names;
+}
+
+void at_least(std::vector<std::string>& errors, const char* name, double value, double least) {
+  if (value < least) errors.push_back(fmt::format("--{}: expected {} or more, got {}", name, least, value));
+}
+
+}  // namespace
+
+void declare_lora(OptionTable& table, LoraOptions& options) {
+  table.group("LoRA");
+  table.add("lora-r", options.r, "N", "Rank");
+  table.add("lora-alpha", options.alpha, "X", "The update is scaled by alpha / r");
+  table.add("lora-dropout", options.dropout, "X", "Dropout of the LoRA input");
+  table.add_many("lora-targets", options.targets, "NAME...",
+                 "Projections: q_proj k_proj v_proj o_proj gate_proj up_proj down_proj");
+  table.add_many("lora-extra-params", options.extra, "NAME...", "Parameters trained whole: embed_tokens, norm, lm_head");
+  table.add_switch("rslora", options.rslora, "Scale by alpha / sqrt(r)");
+  table.add_switch("tie-embeddings", options.tie_embeddings,
+                   "A trained embed_tokens is the head, too (PEFT leaves the head as it was)");
+}
+
+void check_lora(const LoraOptions& options, std::vector<std::string>& errors) {
+  if (options.r < 1 || options.r > 4096) errors.push_back(fmt::format("--lora-r: expected 1 to 4096, got {}", options.r));
+  if (!(options.alpha > 0)) errors.push_back(fmt::format("--lora-alpha: expected above 0, got {}", options.alpha));
+  if (!(options.dropout >= 0 && options.dropout < 1))
+    errors.push_back(fmt::format("--lora-dropout: expected 0 to below 1, got {}", options.dropout));
+  try {
+    (void)lora_of(options);
+  } catch (const InputError& error) {
+    errors.push_back(error.what());
+  }
+}
+
+LoraConfig lora_of(const LoraOptions& options) {
+  LoraConfig lora = LoraConfig::parse(options.r, options.alpha, options.dropout, options.rslora, split_names(options.targets),
+                                      split_names(options.extra));
+  lora.tie_embeddings = options.tie_embeddings;
+  return lora;
+}
+
+void declare_learning(OptionTable& table, LearningOptions& options) {
+  table.group("Training");
+  table.add("steps", options.steps, "N", "Optimiser steps; 0: from --epochs");
+  table.add("epochs", options.epochs, "X", "Passes over the data where --steps is not given");
+  table.add("batch", options.batch, "N", "Records a step");
+  table.add("accumulation", options.accumulation, "N", "Micro-steps a step; the loss is the mean over all of them together");
+  table.add("learning-rate", options.learning_rate, "X", "Peak learning rate");
+  table.add("schedule", options.schedule, "NAME", "linear, cosine or constant");
+  table.add("warmup-steps", options.warmup_steps, "N", "Steps of linear warm-up");
+  table.add("warmup-ratio", options.warmup_ratio, "X", "Warm-up as a share of all steps, where --warmup-steps is 0");
+  table.add("weight-decay", options.weight_decay, "X", "AdamW's weight decay");
+  table.add("beta1", options.beta1, "X", "AdamW's first moment");
+  table.add("beta2", options.beta2, "X", "AdamW's second moment");
+  table.add("eps", options.eps, "X", "AdamW's epsilon");
+  table.add("max-grad-norm", options.max_grad_norm, "X", "Clip the gradient's norm; 0: no clipping");
+  table.add("lm-loss-weight", options.lm_loss_weight, "X", "Weight of the mean loss over document tokens, beside the answers'");
+  table.add("lm-loss-tokens", options.lm_loss_tokens, "N", "Document positions sampled a record for it; 0: all");
+  table.add_switch("group-by-length", options.group_by_length, "Steps of records of like length, the longest first");
+  table.add_switch("shuffle", options.shuffle, "Permute the records each epoch (--no-shuffle keeps their order)");
+  table.add("checkpoint-every", options.checkpoint_every, "N", "Steps between checkpoints; 0: a twentieth of the run");
+  table.add("adapter-dtype", options.adapter_dtype, "NAME", "f32 or bf16, of the saved adapter");
+}
+
+void check_learning(const OptionTable& table, const LearningOptions& options, std::vector<std::string>& errors) {
+  at_least(errors, "steps", static_cast<double>(options.steps), 0);
+  at_least(errors, "batch", static_cast<double>(options.batch), 1);
+  at_least(errors, "accumulation", static_cast<double>(options.accumulation), 1);
+  at_least(errors, "warmup-steps", static_cast<double>(options.warmup_steps), 0);
+  at_least(errors, "weight-decay", options.weight_decay, 0);
+  at_least(errors, "max-grad-norm", options.max_grad_norm, 0);
+  at_least(errors, "lm-loss-weight", options.lm_loss_weight, 0);
+  at_least(errors, "lm-loss-tokens", static_cast<double>(options.lm_loss_tokens), 0);
+  at_least(errors, "checkpoint-every", static_cast<double>(options.checkpoint_every), 0);
+  if (!(options.epochs > 0)) errors.push_back(fmt::format("--epochs: expected above 0, got {}", options.epochs));
+  if (!(options.learning_rate > 0))
+    errors.push_back(fmt::format("--learning-rate: expected above 0, got {}", options.learning_rate));
+  if (!(options.warmup_ratio >= 0 && options.warmup_ratio <= 1))
+    errors.push_back(fmt::format("--warmup-ratio: expected 0 to 1, got {}", options.warmup_ratio));
+  for (const auto& [name, value] : {std::pair("beta1", options.beta1), std::pair("beta2", options.beta2)}) {
+    if (!(value >= 0 && value < 1)) errors.push_back(fmt::format("--{}: expected 0 to below 1, got {}", name, value));
+  }
+  if (!(options.eps > 0)) errors.push_back(fmt::format("--eps: expected above 0, got {}", options.eps));
+  if (table.given("steps") && table.given("epochs") && options.steps > 0) errors.push_back("give one of --steps and --epochs");
+  try {
+    (void)schedule_by_name(options.schedule);
+  } catch (const InputError& error) {
+    errors.push_back(fmt::format("--schedule: {}", error.what()));
+  }
+  if (options.adapter_dtype != "f32" && options.adapter_dtype != "bf16") {
+    errors.push_back(fmt::format("--adapter-dtype: expected f32 or bf16, got {}", shown(options.adapter_dtype)));
+  }
+}
+
+TrainOptions train_options_of(const LearningOptions& options, const CommonOptions& common) {
+  TrainOptions train;
+  train.steps = options.steps;
+  train.epochs = options.epochs;
+  train.batch = options.batch;
+  train.accumulation = options.accumulation;
+  train.learning_rate = options.learning_rate;
+  train.schedule = schedule_by_name(options.schedule);
+  train.warmup_steps = options.warmup_steps;
+  train.weight_decay = options.weight_decay;
+  train.beta1 = options.beta1;
+  train.beta2 = options.beta2;
+  train.eps = options.eps;
+  train.max_grad_norm = options.max_grad_norm;
+  train.lm_loss_weight = options.lm_loss_weight;
+  train.lm_loss_tokens = options.lm_loss_tokens;
+  train.seed = static_cast<uint64_t>(common.seed);
+  train.shuffle = options.shuffle;
+  train.group_by_length = options.group_by_length;
+  train.checkpoint_every = options.checkpoint_every;
+  train.host_memory = common.host_memory.bytes;
+  train.adapter_dtype = options.adapter_dtype == "bf16" ? DType::kBF16 : DType::kF32;
+  return train;
+}
+
+}  // namespace tenfold::cli

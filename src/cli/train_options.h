@@ -1,0 +1,54 @@
+#pragma once
+
+#include "cli/options.h"
+#include "cli/verb.h"
+#include "model/adapter.h"
+#include "train/trainer.h"
+
+#include <string>
+#include <vector>
+
+namespace tenfold::cli {
+
+/// LoRA as the options say it.
+struct LoraOptions {
+  int64_t r = 32;
+  double alpha = 16;
+  double dropout = 0;
+  bool rslora = false;
+  bool tie_embeddings = false;
+  std::vector<std::string> targets = {"q_proj", "k_proj", "v_proj", "o_proj"};
+  std::vector<std::string> extra;
+};
+void declare_lora(OptionTable& table, LoraOptions& options);
+void check_lora(const LoraOptions& options, std::vector<std::string>& errors);
+LoraConfig lora_of(const LoraOptions& options);
+
+/// The optimiser, the loss and the order of the data.
+struct LearningOptions {
+  int64_t steps = 0;
+  double epochs = 1;
+  int64_t batch = 1;
+  int64_t accumulation = 1;
+  double learning_rate = 5e-5;
+  std::string schedule = "linear";
+  int64_t warmup_steps = 0;
+  double warmup_ratio = 0;
+  double weight_decay = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double max_grad_norm = 1;
+  double lm_loss_weight = 0;
+  int64_t lm_loss_tokens = 0;
+  bool group_by_length = false;
+  bool shuffle = true;
+  int64_t checkpoint_every = 0;
+  std::string adapter_dtype = "f32";
+};
+void declare_learning(OptionTable& table, LearningOptions& options);
+void check_learning(const OptionTable& table, const LearningOptions& options, std::vector<std::string>& errors);
+/// All but `out`, `compute` and `chat_template`.
+TrainOptions train_options_of(const LearningOptions& options, const CommonOptions& common);
+
+}  // namespace tenfold::cli

@@ -1,0 +1,316 @@
+// bench ceilings, step, prefill, decode, tokenize: rates against what this machine can do, measured in the same run.
+#include "cli/bench_support.h"
+#include "cli/verbs.h"
+
+#include "core/error.h"
+#include "infer/session.h"
+#include "ops/adamw.h"
+#include "ops/cpu_features.h"
+#include "train/trainer.h"
+
+#include <chrono>
+
+namespace tenfold::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+class BenchCeilingsVerb final : public Verb {
+ public:
+  std::string name() const override { return "bench ceilings"; }
+  std::string summary() const override { return "What this machine can do: oneDNN products in bf16 and f32, reading memory"; }
+  void declare(OptionTable&) override {}
+  int run(Context& context) override {
+    const auto device = open_device(context.common);
+    if (context.common.dry_run) return 0;
+    Ceilings f32;
+    measure_products(f32, DType::kF32, device->threads());
+    Ceilings bf16;
+    if (ops::default_compute_dtype() == DType::kBF16) measure_products(bf16, DType::kBF16, device->threads());
+    measure_memory(f32, device->threads());
+    context.console.line(fmt::format("CPU {}, {} threads", ops::name_of(ops::cpu_isa()), device->threads()));
+    if (bf16.gflops > 0) context.console.line(fmt::format("oneDNN bf16 products  {:>8.1f} GFLOP/s", bf16.gflops));
+    context.console.line(fmt::format("oneDNN f32 products   {:>8.1f} GFLOP/s", f32.gflops));
+    context.console.line(fmt::format("reading memory        {:>8.1f} GB/s", f32.gigabytes));
+    if (bf16.gflops > 0) context.summary["bf16_gflops"] = bf16.gflops;
+    context.summary["f32_gflops"] = f32.gflops;
+    context.summary["memory_gigabytes_per_second"] = f32.gigabytes;
+    context.summary["threads"] = device->threads();
+    return 0;
+  }
+};
+
+class BenchStepVerb final : public Verb {
+ public:
+  std::string name() const override { return "bench step"; }
+  std::string summary() const override { return "A LoRA training step (r 32 on q, k, v, o; loss on every token) by part"; }
+  std::string examples() const override {
+    return "  tenfold bench step --model SmolLM2.gguf --length 512,2K,8K\n"
+           "  tenfold bench step --shape smollm2-135m --layout nf4 --length 2K --host-memory 1.5GiB --json\n";
+  }
+  void declare(OptionTable& table) override {
+    options_.lengths = {512, 2048, 8192};
+    declare_bench(table, options_);
+  }
+  void check(const OptionTable& table, std::vector<std::string>& errors) const override { check_bench(table, options_, errors); }
+
+  int run(Context& context) override {
+    LoadedModel loaded = load_bench_model(options_, context.common, context.console);
+    Ceilings ceilings;
+    if (!context.common.dry_run) measure_products(ceilings, loaded.compute, loaded.device->threads());
+    for (const int64_t length : options_.lengths) {
+      if (context.stop.requested()) return 128 + context.stop.number();
+      step(context, loaded, length, ceilings);
+    }
+    return 0;
+  }
+
+ private:
+  void step(Context& context, LoadedModel& loaded, int64_t length, Ceilings& ceilings) const {
+    LoraConfig lora;
+    lora.r = 32;
+    lora.alpha = 64;
+    TrainOptions train;
+    train.compute = loaded.compute;
+    train.steps = 1;
+    train.host_memory = context.common.host_memory.bytes;
+    Example example;
+    example.ids = bench_ids(loaded.model.config(), length, 1);
+    example.kinds.assign(static_cast<size_t>(length), TokenKind::kAnswer);
+    example.kinds.front() = TokenKind::kNone;
+    const TrainSizes sizes = {length, length - 1, loaded.model.weight_bytes()};
+    const TrainPlan plan = plan_training(*loaded.device, loaded.model.config(), lora, train, sizes);
+    if (context.common.dry_run) return print_plan(context.console, plan.memory);
+    Adapter adapter = Adapter::create(*loaded.device, loaded.model, lora, 1);
+    Trainer trainer(*loaded.device, loaded.model, adapter, {&example, 1}, train);
+    Update update(*loaded.device, adapter, loaded.compute);
+    const int64_t record = 0;
+    std::vector<double> seconds;
+    Progress progress(context.console, fmt::format("step of {}", length), options_.repeats + 1, "steps");
+    for (int64_t i = 0; i <= options_.repeats; ++i) {
+      if (i == 1) trainer.profile().clear();
+      const auto start = Clock::now();
+      trainer.forward_backward({&record, 1}, 0);
+      update.run(trainer);
+      if (i > 0) seconds.push_back(since(start));
+      progress.update(i + 1);
+    }
+    progress.finish();
+    measure_products(ceilings, loaded.compute, loaded.device->threads());
+    BenchRow row;
+    row.length = length;
+    row.seconds = median(seconds);
+    row.tokens = static_cast<double>(length);
+    row.flops = step_flops(loaded.model.config(), lora, length, length - 1);
+    row.planned_bytes = plan.memory.total();
+    print_row(context, row, ceilings, trainer.profile(), options_.repeats);
+  }
+
+  /// Gradient norm and AdamW, as a step ends.
+  class Update {
+   public:
+    Update(Device& device, const Adapter& adapter, DType compute)
+        : m_(device.allocate("adamw m", MemoryUse::kOptimizer, adapter.elements() * 4)),
+          v_(device.allocate("adamw v", MemoryUse::kOptimizer, adapter.elements() * 4)),
+          adapter_(adapter),
+          exec_{device, scratch_, compute, nullptr} {
+      m_.fill_zero();
+      v_.fill_zero();
+    }
+    void run(Trainer& trainer) {
+      const PartTimer timer(&trainer.profile(), Part::kOptimizer, 0);
+      const int64_t n = adapter_.elements();
+      ops::AdamWArgs args;
+      args.learning_rate = 0;  // every repeat sees the same weights
+      args.step = 1;
+      args.gradient_scale = ops::sum_of_squares(exec_, trainer.gradients()) > 0 ? 1.0F : 0.0F;
+      ops::adamw_step(exec_, args, adapter_.flat(), trainer.gradients(), m_.view(DType::kF32, {n}), v_.view(DType::kF32, {n}));
+    }
+
+   private:
+    Buffer m_;
+    Buffer v_;
+    Workspace scratch_;
+    const Adapter& adapter_;
+    Exec exec_;
+  };
+
+  BenchOptions options_;
+};
+
+class BenchPrefillVerb final : public Verb {
+ public:
+  std::string name() const override { return "bench prefill"; }
+  std::string summary() const override { return "Reading a prompt, by part"; }
+  std::string examples() const override { return "  tenfold bench prefill --model SmolLM2.gguf --length 512,2K\n"; }
+  void declare(OptionTable& table) override {
+    options_.lengths = {512, 2048};
+    declare_bench(table, options_);
+  }
+  void check(const OptionTable& table, std::vector<std::string>& errors) const override { check_bench(table, options_, errors); }
+
+  int run(Context& context) override {
+    LoadedModel loaded = load_bench_model(options_, context.common, context.console);
+    if (context.common.dry_run) return 0;
+    Ceilings ceilings;
+    measure_products(ceilings, loaded.compute, loaded.device->threads());
+    for (const int64_t length : options_.lengths) {
+      if (context.stop.requested()) return 128 + context.stop.number();
+      prefill(context, loaded, length, ceilings);
+    }
+    return 0;
+  }
+
+ private:
+  void prefill(Context& context, LoadedModel& loaded, int64_t length, Ceilings& ceilings) const {
+    const ModelConfig& config = loaded.model.config();
+    SessionOptions options;
+    options.capacity = length;
+    options.compute = loaded.compute;
+    Session session(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
+    std::vector<double> seconds;
+    for (int64_t i = 0; i <= options_.repeats; ++i) {
+      std::vector<int32_t> ids = bench_ids(config, length, static_cast<uint64_t>(i));
+      ids.front() = static_cast<int32_t>(i % config.vocabulary);  // no common beginning, so nothing is reused
+      if (i == 1) session.profile().clear();
+      const auto start = Clock::now();
+      session.prefill(ids);
+      if (i > 0) seconds.push_back(since(start));
+    }
+    measure_products(ceilings, loaded.compute, loaded.device->threads());
+    BenchRow row;
+    row.length = length;
+    row.seconds = median(seconds);
+    row.tokens = static_cast<double>(length);
+    row.flops = prefill_flops(config, length);
+    row.planned_bytes = loaded.model.weight_bytes() + Session::planned_bytes(*loaded.device, config, options);
+    print_row(context, row, ceilings, session.profile(), options_.repeats);
+  }
+
+  BenchOptions options_;
+};
+
+class BenchDecodeVerb final : public Verb {
+ public:
+  std::string name() const override { return "bench decode"; }
+  std::string summary() const override { return "Writing token by token after a context, against reading memory"; }
+  std::string examples() const override {
+    return "  tenfold bench decode --model SmolLM2.gguf --length 128,4K --new-tokens 64\n";
+  }
+  void declare(OptionTable& table) override {
+    options_.lengths = {128};
+    declare_bench(table, options_);
+    table.add("new-tokens", new_tokens_, "N", "Tokens written a repeat");
+  }
+  void check(const OptionTable& table, std::vector<std::string>& errors) const override {
+    check_bench(table, options_, errors);
+    if (new_tokens_ < 1) errors.push_back(fmt::format("--new-tokens: expected 1 or more, got {}", new_tokens_));
+  }
+
+  int run(Context& context) override {
+    LoadedModel loaded = load_bench_model(options_, context.common, context.console);
+    if (context.common.dry_run) return 0;
+    Ceilings ceilings;
+    for (const int64_t length : options_.lengths) {
+      if (context.stop.requested()) return 128 + context.stop.number();
+      measure_memory(ceilings, loaded.device->threads());
+      decode(context, loaded, length, ceilings);
+    }
+    return 0;
+  }
+
+ private:
+  void decode(Context& context, LoadedModel& loaded, int64_t length, const Ceilings& ceilings) const {
+    const ModelConfig& config = loaded.model.config();
+    SessionOptions options;
+    options.capacity = length + new_tokens_;
+    options.compute = loaded.compute;
+    Session session(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
+    const std::vector<int32_t> ids = bench_ids(config, length, 0);
+    std::vector<double> seconds;
+    for (int64_t i = 0; i <= options_.repeats; ++i) {
+      session.prefill(ids);
+      const auto start = Clock::now();
+      for (int64_t t = 0; t < new_tokens_; ++t) session.decode(ids[static_cast<size_t>(t % length)]);
+      if (i > 0) seconds.push_back(since(start) / static_cast<double>(new_tokens_));
+    }
+    const double each = median(seconds);
+    // What one token must read: every weight, and the keys and values of half of the new tokens and all of the context.
+    const auto cache = static_cast<double>(KvCache::bytes(config, loaded.compute, 1, length + new_tokens_ / 2));
+    const double gigabytes = (static_cast<double>(loaded.model.weight_bytes()) + cache) * 1e-9 / each;
+    const double share = gigabytes / ceilings.gigabytes;
+    context.console.line(
+        fmt::format("{:>7} tokens before  {:>8.2f} ms a token  {:>7.1f} tokens/s  {:>5.1f} GB/s, {:.1f} % of {:.1f}  peak {}",
+                    length, each * 1e3, 1 / each, gigabytes, 100 * share, ceilings.gigabytes, bytes_text(peak_resident_bytes())));
+    Json line = {{"length", length},
+                 {"step_seconds", each},
+                 {"tokens_per_second", 1 / each},
+                 {"share_of_roofline", share},
+                 {"peak_host_bytes", peak_resident_bytes()},
+                 {"planned_host_bytes", loaded.model.weight_bytes() + Session::planned_bytes(*loaded.device, config, options)}};
+    for (const auto& [key, value] : line.items()) context.summary[key] = value;
+    context.summary["by_length"].push_back(line);
+  }
+
+  BenchOptions options_;
+  int64_t new_tokens_ = 64;
+};
+
+class BenchTokenizeVerb final : public Verb {
+ public:
+  std::string name() const override { return "bench tokenize"; }
+  std::string summary() const override { return "Tokens and bytes a second on one thread"; }
+  std::string examples() const override { return "  tenfold bench tokenize --model SmolLM2.gguf --text books/*.md\n"; }
+  void declare(OptionTable& table) override {
+    declare_tokenizer(table, model_);
+    table.group("Bench");
+    table.add_many("text", text_, "PATH...", "Text files").required = true;
+    table.add("repeats", repeats_, "N", "Timed repeats, after one that is not timed; the median counts");
+  }
+  void check(const OptionTable&, std::vector<std::string>& errors) const override {
+    if (repeats_ < 1) errors.push_back(fmt::format("--repeats: expected 1 or more, got {}", repeats_));
+  }
+  int run(Context& context) override {
+    const Tokenizer tokenizer = load_tokenizer(model_.model);
+    std::vector<std::string> texts;
+    size_t bytes = 0;
+    for (const std::string& path : text_) {
+      texts.push_back(read_text(path));
+      bytes += texts.back().size();
+    }
+    if (context.common.dry_run) return 0;
+    std::vector<double> seconds;
+    size_t tokens = 0;
+    for (int64_t i = 0; i <= repeats_; ++i) {
+      tokens = 0;
+      const auto start = Clock::now();
+      for (const std::string& text : texts) tokens += tokenizer.encode(text).size();
+      if (i > 0) seconds.push_back(since(start));
+    }
+    const double each = median(seconds);
+    context.console.line(fmt::format("{} bytes, {} tokens  {:.4f} s  {:.2f} MB/s  {:.0f} tokens/s", bytes, tokens, each,
+                                     static_cast<double>(bytes) / each * 1e-6, static_cast<double>(tokens) / each));
+    context.summary["tokens"] = tokens;
+    context.summary["bytes"] = bytes;
+    context.summary["step_seconds"] = each;
+    context.summary["tokens_per_second"] = static_cast<double>(tokens) / each;
+    context.summary["bytes_per_second"] = static_cast<double>(bytes) / each;
+    return 0;
+  }
+
+ private:
+  ModelOptions model_;
+  std::vector<std::string> text_;
+  int64_t repeats_ = 3;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_bench_ceilings_verb() { return std::make_unique<BenchCeilingsVerb>(); }
+std::unique_ptr<Verb> make_bench_step_verb() { return std::make_unique<BenchStepVerb>(); }
+std::unique_ptr<Verb> make_bench_prefill_verb() { return std::make_unique<BenchPrefillVerb>(); }
+std::unique_ptr<Verb> make_bench_decode_verb() { return std::make_unique<BenchDecodeVerb>(); }
+std::unique_ptr<Verb> make_bench_tokenize_verb() { return std::make_unique<BenchTokenizeVerb>(); }
+
+}  // namespace tenfold::cli

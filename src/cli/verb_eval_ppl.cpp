@@ -1,0 +1,82 @@
+#include "cli/eval_support.h"
+#include "cli/verbs.h"
+
+#include "core/error.h"
+#include "eval/perplexity.h"
+
+namespace tenfold::cli {
+namespace {
+
+class EvalPplVerb final : public Verb {
+ public:
+  std::string name() const override { return "eval ppl"; }
+  std::string summary() const override { return "Perplexity of texts, with the loss by position"; }
+  std::string examples() const override {
+    return "  tenfold eval ppl --model SmolLM2.gguf --text novel.txt --window 8K --windows 4 --out runs/base\n";
+  }
+  void declare(OptionTable& table) override {
+    declare_model(table, model_);
+    table.group("Windows");
+    table.add_many("text", options_.texts, "PATH...", "Files or folders of *.txt and *.md, or *.jsonl with {text}").required =
+        true;
+    table.add("window", options_.window, "N", "Tokens that the model reads at once");
+    table.add("stride", options_.stride, "N", "Between the starts of windows; -1: side by side; 0: the first window alone");
+    table.add("windows", options_.windows, "N", "At most so many, spread evenly over the texts; 0: all");
+    table.add("min-length", options_.min_length, "N", "Leave out texts of fewer tokens");
+    table.add("max-texts", options_.max_texts, "N", "At most so many texts; 0: all");
+    table.add_switch("strict-reference", options_.strict_reference,
+                     "Bug-compatible with the published evaluation (docs/guide.md)");
+    output_.task = "ppl";
+    declare_eval_output(table, output_);
+  }
+  void check(const OptionTable&, std::vector<std::string>& errors) const override {
+    if (options_.window < 2) errors.push_back(fmt::format("--window: expected 2 or more, got {}", options_.window));
+    if (options_.stride < -1) errors.push_back(fmt::format("--stride: expected -1 or more, got {}", options_.stride));
+    if (options_.windows < 0) errors.push_back(fmt::format("--windows: expected 0 or more, got {}", options_.windows));
+  }
+
+  int run(Context& context) override {
+    const Tokenizer tokenizer = load_tokenizer(model_.model);
+    const PerplexityTask task = make_perplexity_task(tokenizer, options_);
+    LoadedModel loaded = load_model(model_, context.common, context.console);
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    if (context.common.dry_run) {
+      context.console.line(
+          fmt::format("{} windows of up to {} tokens, into {}", task.questions.size(), task.tokens_needed(), run.directory));
+      return 0;
+    }
+    const auto session = open_session(loaded, task.tokens_needed(), context.common);
+    SessionModel model(*session);
+    Progress progress(context.console, name(), static_cast<int64_t>(task.questions.size()), "windows");
+    const PerplexityResult result = run_perplexity(model, task, run, eval_callbacks(context, progress));
+    progress.finish();
+    print(context, result);
+    return eval_exit(context, result.run, task.questions.size(), run.directory);
+  }
+
+ private:
+  static void print(Context& context, const PerplexityResult& result) {
+    context.console.line(fmt::format("{:>8} - {:<8} {:>9} {:>9}", "position", "", "tokens", "loss"));
+    for (const PositionBucket& bucket : result.by_position) {
+      if (bucket.tokens > 0)
+        context.console.line(fmt::format("{:>8} - {:<8} {:>9} {:>9.4f}", bucket.begin, bucket.end, bucket.tokens, bucket.nll()));
+    }
+    context.console.line(
+        fmt::format("loss {:.4f}, perplexity {:.3f} over {} tokens", result.nll, result.perplexity, result.tokens));
+    context.summary["nll"] = result.nll;
+    context.summary["perplexity"] = result.perplexity;
+    context.summary["tokens"] = result.tokens;
+    context.summary["by_position"] = result.metrics.value("by_position", Json::array());
+    context.summary["interrupted"] = result.run.interrupted;
+  }
+
+  ModelOptions model_;
+  PerplexityOptions options_;
+  EvalOutput output_;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_eval_ppl_verb() { return std::make_unique<EvalPplVerb>(); }
+
+}  // namespace tenfold::cli

@@ -1,0 +1,169 @@
+#include "cli/bench_support.h"
+#include "cli/train_options.h"
+#include "cli/verbs.h"
+
+#include "core/error.h"
+#include "format/gguf.h"
+#include "infer/session.h"
+#include "ops/ceiling.h"
+
+#include <filesystem>
+
+namespace tenfold::cli {
+namespace {
+
+/// Share of the ceiling that a training step or a prefill is predicted to reach; `bench` measures what it does reach.
+constexpr double kPredictedShare = 0.5;
+
+class PlanVerb final : public Verb {
+ public:
+  std::string name() const override { return "plan"; }
+  std::string summary() const override {
+    return "What a run will hold and take: bytes by buffer, longest length that fits, seconds a step";
+  }
+  std::string examples() const override {
+    return "  tenfold plan --shape smollm2-135m --length 8K\n"
+           "  tenfold plan --model SmolLM2.gguf --length 32K --host-memory 4GiB --lm-loss-weight 0.3 --lm-loss-tokens 1024\n"
+           "  tenfold plan --shape llama3-8b --layout nf4 --length 80K --lora-extra-params embed_tokens\n";
+  }
+  void declare(OptionTable& table) override {
+    declare_bench(table, bench_);
+    bench_.lengths = {8192};
+    table.add("answer-tokens", answer_tokens_, "N", "Answer tokens of the longest record; -1: loss on every token");
+    declare_lora(table, lora_);
+    declare_learning(table, learning_);
+    table.group("Plan");
+    table.add_switch("infer", infer_, "Plan reading and writing (generate, eval) instead of training");
+  }
+  void check(const OptionTable& table, std::vector<std::string>& errors) const override {
+    check_bench(table, bench_, errors);
+    check_lora(lora_, errors);
+    check_learning(table, learning_, errors);
+    if (bench_.lengths.empty()) errors.push_back("--length: a length is missing");
+  }
+
+  int run(Context& context) override {
+    const auto device = open_device(context.common);
+    const DType compute = compute_dtype(bench_.model);
+    const Shape shape = read_shape(context);
+    double gflops = 0;
+    for (const int64_t length : bench_.lengths) {
+      const MemoryPlan plan = plan_of(*device, shape, compute, length, context);
+      context.console.line(fmt::format("{} at {} tokens, {}, {} threads", infer_ ? "inference" : "a training step", length,
+                                       name_of(compute), device->threads()));
+      print_plan(context.console, plan);
+      context.summary["length"] = length;
+      context.summary["planned_host_bytes"] = plan.total();
+      context.summary["planned_gpu_bytes"] = 0;
+      if (context.common.dry_run) continue;
+      if (gflops == 0) gflops = ops::onednn_ceiling_gflops(compute, device->threads());
+      print_time(context, shape.config, length, gflops);
+    }
+    print_longest(context, *device, shape, compute);
+    for (const int64_t length : bench_.lengths) {
+      require_memory(plan_of(*device, shape, compute, length, context).total(), context.common,
+                     "take a shorter --length, or more memory");
+    }
+    return 0;
+  }
+
+ private:
+  struct Shape {
+    ModelConfig config;
+    int64_t weight_bytes = 0;
+  };
+
+  Shape read_shape(Context& context) const {
+    if (bench_.shape.empty()) {
+      const LoadedModel loaded = load_model(bench_.model, context.common, context.console);
+      return {loaded.model.config(), loaded.model.weight_bytes()};
+    }
+    Shape shape{config_of_shape(bench_.shape), 0};
+    const ModelConfig& c = shape.config;
+    const int64_t tables = (c.tied_head ? 1 : 2) * c.vocabulary * c.hidden;
+    shape.weight_bytes = bytes_of_weights(c.layer_weights()) + bytes_of_weights(tables) + (2 * c.layers + 1) * c.hidden * 4;
+    return shape;
+  }
+  int64_t bytes_of_weights(int64_t count) const {
+    const WeightLayout layout = weight_layout_by_name(bench_.layout);
+    const auto blocks = static_cast<double>(count) / static_cast<double>(block_elements(layout));
+    // NF4 with double quantisation: one byte a block of 64, one float a 256 of those, beside the codes.
+    const double scales = layout == WeightLayout::kNF4 ? 1.0 + 4.0 / 256 : 0.0;
+    return static_cast<int64_t>(blocks * (static_cast<double>(block_bytes(layout)) + scales));
+  }
+
+  int64_t head_rows(int64_t length) const {
+    if (answer_tokens_ < 0) return length - 1;
+    int64_t rows = std::min(length - 1, answer_tokens_);
+    if (learning_.lm_loss_weight > 0) rows += learning_.lm_loss_tokens > 0 ? learning_.lm_loss_tokens : length;
+    return std::min(rows, length - 1);
+  }
+
+  MemoryPlan plan_of(Device& device, const Shape& shape, DType compute, int64_t length, const Context& context) const {
+    if (infer_) {
+      SessionOptions options;
+      options.capacity = length;
+      options.compute = compute;
+      MemoryPlan plan;
+      plan.add("weights", MemoryUse::kWeights, shape.weight_bytes);
+      const int64_t cache = KvCache::bytes(shape.config, compute, 1, length);
+      plan.add("keys and values", MemoryUse::kCache, cache);
+      plan.add("activations and scratch", MemoryUse::kWorkspace, Session::planned_bytes(device, shape.config, options) - cache);
+      return plan;
+    }
+    TrainOptions options = train_options_of(learning_, context.common);
+    options.compute = compute;
+    options.steps = 1;
+    return plan_training(device, shape.config, lora_of(lora_), options, {length, head_rows(length), shape.weight_bytes}).memory;
+  }
+
+  void print_time(Context& context, const ModelConfig& config, int64_t length, double gflops) const {
+    const double flops = infer_ ? prefill_flops(config, length) : step_flops(config, lora_of(lora_), length, head_rows(length));
+    const double seconds = flops / (gflops * 1e9 * kPredictedShare);
+    context.console.line(
+        fmt::format("{:.2f} TFLOP; at {:.0f} % of this machine's {:.0f} GFLOP/s: about {} a {}, {:.0f} tokens/s\n", flops * 1e-12,
+                    100 * kPredictedShare, gflops, duration_text(seconds), infer_ ? "prompt" : "record",
+                    static_cast<double>(length) / seconds));
+    context.summary["step_seconds"] = seconds;
+    context.summary["tokens_per_second"] = static_cast<double>(length) / seconds;
+    context.summary["share_of_roofline"] = kPredictedShare;
+  }
+
+  bool fits(Device& device, const Shape& shape, DType compute, int64_t length, const Context& context) const {
+    try {
+      require_memory(plan_of(device, shape, compute, length, context).total(), context.common, "");
+      return true;
+    } catch (const DeviceError&) {
+      return false;
+    }
+  }
+
+  void print_longest(Context& context, Device& device, const Shape& shape, DType compute) const {
+    constexpr int64_t kStep = 256;
+    constexpr int64_t kMost = int64_t{1} << 24;
+    int64_t low = 0;
+    int64_t high = kMost / kStep;
+    while (low < high) {
+      const int64_t middle = (low + high + 1) / 2;
+      if (fits(device, shape, compute, middle * kStep, context)) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    context.console.line(fmt::format("longest that fits: {} tokens", low * kStep));
+    context.summary["longest_length"] = low * kStep;
+  }
+
+  BenchOptions bench_;
+  LoraOptions lora_;
+  LearningOptions learning_;
+  int64_t answer_tokens_ = -1;
+  bool infer_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_plan_verb() { return std::make_unique<PlanVerb>(); }
+
+}  // namespace tenfold::cli

@@ -65,6 +65,9 @@ TABLES = {
     "yarn": (dict(head_dim=128, max_position_embeddings=131072, rope_parameters={"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0,
                   "original_max_position_embeddings": 32768}), 8192),
     "dynamic": (dict(head_dim=128, max_position_embeddings=4096, rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}), 10000),
+    # transformers does not look at original_max_position_embeddings here.
+    "dynamic_original": (dict(head_dim=64, max_position_embeddings=8192, rope_parameters={"rope_type": "dynamic", "rope_theta": 1e5, "factor": 2.0,
+                              "original_max_position_embeddings": 2048}), 20000),
     "linear": (dict(head_dim=96, max_position_embeddings=4096, rope_parameters={"rope_type": "linear", "rope_theta": 2e5, "factor": 10.0}), 8192),
 }
 
@@ -190,9 +193,16 @@ CASES = {
 
 
 def nf4(weight):
-    """codes, QuantState and the values they stand for. code[q] * scale by hand: see make_nf4_goldens.py."""
+    """codes, QuantState and the values they stand for. Two things of bitsandbytes' CPU path are not its format's and done here by hand, as its
+    CUDA kernels do them (make_nf4_goldens.py compares both): the nearest entry of the 8-bit map, which the CPU takes from a table of 65,536
+    bins, and code[q] * scale, which its AVX-512 kernel gets wrong where 64 does not divide the columns."""
     codes, state = bnb.quantize_4bit(weight, blocksize=64, quant_type="nf4", compress_statistics=True)
-    scales = bnb.dequantize_blockwise(state.absmax, state.state2) + state.offset
+    absmax = bnb.quantize_4bit(weight, blocksize=64, quant_type="nf4")[1].absmax
+    nested = state.state2
+    assert absmax.numel() <= 256 and nested.absmax.numel() == 1
+    scaled = (absmax - state.offset) * (1 / nested.absmax[0])
+    state.absmax = torch.bucketize(scaled, (nested.code[:-1] + nested.code[1:]) * 0.5).to(torch.uint8)
+    scales = nested.code[state.absmax.long()] * nested.absmax[0] + state.offset
     q = torch.stack([codes.reshape(-1) >> 4, codes.reshape(-1) & 15], 1).reshape(-1)[: weight.numel()].long()
     values = state.code[q] * scales.repeat_interleave(64)[: weight.numel()]
     return codes, state, values.reshape(weight.shape)
@@ -302,7 +312,7 @@ def make_rope_tables(tensors):
     for name, (fields, length) in TABLES.items():
         config = LlamaConfig(hidden_size=fields["head_dim"] * 2, num_attention_heads=2, **fields)
         rotary = transformers.models.llama.modeling_llama.LlamaRotaryEmbedding(config)
-        if name == "dynamic":
+        if name.startswith("dynamic"):
             rotary(torch.zeros(1), torch.arange(length)[None])
         tensors[f"rope.{name}.inv_freq"] = rotary.inv_freq.float().clone()
         tensors[f"rope.{name}.attention_factor"] = torch.tensor([rotary.attention_scaling], dtype=torch.float32)

@@ -44,7 +44,7 @@ def bf16(values):
 
 
 def make_inputs():
-    """name -> f32 array. `exact_*`: absmax are multiples of one power of two, so that their sum, hence the offset, is exact in any order."""
+    """name -> f32 array. `exact_*`: absmax are multiples of one power of two, so that their sum is exact in any order."""
     rng = np.random.Generator(np.random.PCG64(SEED))
     normal = lambda *shape: rng.standard_normal(shape, dtype=np.float32)
     cases = {}
@@ -146,6 +146,12 @@ def main():
         tensors.update({f"{name}.input": value for name, value in inputs.items()})
         tensors["code"] = F.get_4bit_type("nf4", device="cpu").numpy()
         tensors["dynamic_map"] = F.create_dynamic_map().numpy()
+        # torch's mean of the first n values, on one thread: the order of its sum decides the last bit of the offset.
+        lengths = list(range(1, 300)) + [511, 1000, 1023, 2047, 4096, 4097, 9000]
+        values = np.random.Generator(np.random.PCG64(SEED + 1)).random(lengths[-1], dtype=np.float32) + np.float32(0.5)
+        tensors["mean.values"] = values
+        tensors["mean.lengths"] = np.array(lengths, np.int64)
+        tensors["mean.means"] = np.array([torch.from_numpy(values[:n].copy()).mean().item() for n in lengths], np.float32)
     else:
         with safe_open(stored, "np") as f:
             inputs = {key[: -len(".input")]: f.get_tensor(key) for key in f.keys() if key.endswith(".input")}

@@ -6,6 +6,7 @@
 #include "eval/grid.h"
 #include "eval/needle.h"
 #include "eval/passkey.h"
+#include "report/heat_map.h"
 
 namespace tenfold::cli {
 namespace {
@@ -78,6 +79,7 @@ class GridVerb : public Verb {
     const GridResult result = run_task(model, tokenizer, task, run, eval_callbacks(context, progress));
     progress.finish();
     print(context, result);
+    if (!result.run.interrupted) write_grid_figures(run.directory);
     return eval_exit(context, result.run, task.questions.size(), run.directory);
   }
 

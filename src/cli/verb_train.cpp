@@ -135,6 +135,11 @@ class TrainVerb final : public Verb {
                       fmt::format("compute {}, {} threads", name_of(loaded.compute), loaded.device->threads()),
                       fmt::format("planned bytes {}", plan.memory.total())},
                      inputs);
+    Json planned = Json::array();
+    for (const PlannedBuffer& row : plan.memory.buffers) {
+      planned.push_back({{"name", row.name}, {"use", std::string(tenfold::name_of(row.use))}, {"bytes", row.bytes}});
+    }
+    write_file_atomically((fs::path(out_) / "memory.json").string(), Json{{"planned", planned}}.dump(2) + "\n");
   }
 
   int train(Context& context, Trainer& trainer, int64_t from) const {

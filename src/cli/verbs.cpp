@@ -14,6 +14,7 @@ std::vector<std::unique_ptr<Verb>> make_verbs() {
   verbs.push_back(make_data_stats_verb());
   verbs.push_back(make_data_show_verb());
   verbs.push_back(make_data_extract_verb());
+  verbs.push_back(make_report_verb());
   verbs.push_back(make_plan_verb());
   verbs.push_back(make_bench_ceilings_verb());
   verbs.push_back(make_bench_step_verb());

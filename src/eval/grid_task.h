@@ -38,7 +38,7 @@ struct GridTask {
   std::string name;
   GridOptions options;
   Json config;
-  Json notes;  ///< added to the run's notes
+  Json notes = Json::object();  ///< added to the run's notes
   std::vector<EvalQuestion> questions;
 
   /// Tokens that the longest prompt and its answer take: the capacity a session needs.

@@ -50,7 +50,7 @@ std::vector<PositionBucket> position_buckets(int64_t window);
 struct PerplexityTask {
   PerplexityOptions options;
   Json config;
-  Json notes;
+  Json notes = Json::object();
   bool has_bos = false;
   bool mean_over_texts = false;  ///< JSON lines: the published mean; else over tokens
   std::vector<std::string> names;

@@ -41,7 +41,8 @@ std::pair<int, std::string> open_temporary(const std::string& path) {
 }  // namespace
 
 AtomicFile::AtomicFile(const std::string& path) : path_(path) {
-  if (std::filesystem::is_directory(path)) throw_io("cannot write {}: it is a directory", path);
+  std::error_code ignored;  // opening says what else is wrong
+  if (std::filesystem::is_directory(path, ignored)) throw_io("cannot write {}: it is a directory", path);
   std::tie(fd_, temporary_) = open_temporary(path);
 }
 
@@ -123,10 +124,11 @@ void LineAppender::append(std::string_view line) {
   text += '\n';
   int64_t written = 0;
   const auto wanted = static_cast<int64_t>(text.size());
-  if (const int error = write_all(fd_, text.data(), wanted, written); error != 0) {
+  int error = write_all(fd_, text.data(), wanted, written);
+  if (error != 0) {
     // Take the torn part back, so that a reader of the file meets whole lines only.
     struct stat info {};
-    if (written > 0 && ::fstat(fd_, &info) == 0 && ::ftruncate(fd_, info.st_size - written) != 0) written = 0;
+    if (written > 0 && ::fstat(fd_, &info) == 0 && ::ftruncate(fd_, info.st_size - written) != 0) error = errno;
     throw_write_error(path_, error, written, wanted);
   }
   if (!sync_) return;

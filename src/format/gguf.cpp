@@ -86,11 +86,12 @@ struct ValueReader {
   std::string_view string() { return read_string(in, source, key); }
 
   template <typename T, typename Read>
-  std::vector<T> array(int64_t n, Read read) {
-    std::vector<T> values;
+  GgufValue array(int64_t n, Read read) {
+    GgufValue value;
+    auto& values = value.value.template emplace<std::vector<T>>();
     values.reserve(static_cast<size_t>(n));  // n was compared with the bytes that remain
     for (int64_t i = 0; i < n; ++i) values.push_back(read());
-    return values;
+    return value;
   }
 
   GgufValue read_array() {
@@ -105,10 +106,10 @@ struct ValueReader {
     }
     switch (type) {
       case GgufType::kF32:
-      case GgufType::kF64: return {array<double>(n, [&] { return number(type); })};
-      case GgufType::kBool: return {array<bool>(n, [&] { return boolean(); })};
-      case GgufType::kString: return {array<std::string_view>(n, [&] { return string(); })};
-      default: return {array<int64_t>(n, [&] { return integer(type); })};
+      case GgufType::kF64: return array<double>(n, [&] { return number(type); });
+      case GgufType::kBool: return array<bool>(n, [&] { return boolean(); });
+      case GgufType::kString: return array<std::string_view>(n, [&] { return string(); });
+      default: return array<int64_t>(n, [&] { return integer(type); });
     }
   }
 

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstring>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <unordered_set>
 #include <utility>
@@ -63,11 +64,11 @@ class Builder {
   bool number_float(double value, const std::string&) { return put(value); }
   bool string(std::string& value) { return put(std::move(value)); }
   bool binary(Json::binary_t&) { return false; }
-  bool start_object(size_t) { return open(true); }
-  bool start_array(size_t) { return open(false); }
+  bool start_object(size_t) { return open(); }
+  bool start_array(size_t) { return open(); }
   bool key(std::string& name) {
     Frame& frame = stack_.back();
-    if (!frame.names.insert(name).second) fail(fmt::format("key {} appears twice (duplicate)", shown(name)));
+    if (!frame.is_new(name)) fail(fmt::format("key {} appears twice (duplicate)", shown(name)));
     frame.keys.push_back(std::move(name));
     return true;
   }
@@ -94,10 +95,17 @@ class Builder {
 
  private:
   struct Frame {
-    bool is_object = false;
     std::vector<std::string> keys;
-    std::unordered_set<std::string> names;
+    std::unordered_set<std::string> names;  ///< of the keys, once they are many
     Json::array_t values;
+
+    /// Whether `name` is not among the keys yet; the caller then adds it to them.
+    bool is_new(const std::string& name) {
+      constexpr size_t kFew = 16;
+      if (keys.size() < kFew) return std::find(keys.begin(), keys.end(), name) == keys.end();
+      if (names.empty()) names.insert(keys.begin(), keys.end());
+      return names.insert(name).second;
+    }
   };
 
   [[noreturn]] void fail(std::string_view reason) const {
@@ -124,9 +132,9 @@ class Builder {
     }
     return true;
   }
-  bool open(bool is_object) {
+  bool open() {
     if (stack_.size() == kMaxDepth) fail(fmt::format("nested deeper than {} levels", kMaxDepth));
-    stack_.emplace_back().is_object = is_object;
+    stack_.emplace_back();
     return true;
   }
   Frame close() {
@@ -247,16 +255,16 @@ void visit_line(std::string_view line, const std::string& path, int64_t number,
 }  // namespace
 
 void for_each_json_line(const std::string& path, const std::function<void(Json&, int64_t)>& visit) {
-  constexpr size_t kChunk = size_t{1} << 20;
+  constexpr int64_t kChunk = 1 << 16;
   constexpr size_t kLongestLine = size_t{1} << 31;
   const FileHandle file = open_for_reading(path);
-  std::vector<char> chunk(kChunk);
+  const auto chunk = std::make_unique_for_overwrite<char[]>(kChunk);
   std::string torn;  // the beginning of a line that continues in the next chunk
   int64_t number = 1;
   for (;;) {
-    const int64_t n = read_some(file, path, chunk.data(), static_cast<int64_t>(kChunk));
+    const int64_t n = read_some(file, path, chunk.get(), kChunk);
     if (n == 0) break;
-    std::string_view rest(chunk.data(), static_cast<size_t>(n));
+    std::string_view rest(chunk.get(), static_cast<size_t>(n));
     for (size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
       if (torn.empty()) {
         visit_line(rest.substr(0, end), path, number, visit);

@@ -81,7 +81,7 @@ RopeFrequencies rope_frequencies(const RopeConfig& rope, int64_t head_dim, int64
   RopeFrequencies out;
   double theta = rope.theta;
   if (rope.type == RopeType::kDynamic) {
-    const auto original = static_cast<double>(rope.original_max_position > 0 ? rope.original_max_position : max_position);
+    const auto original = static_cast<double>(max_position);  // as transformers, whatever original_max_position_embeddings says
     const double reach = std::max(static_cast<double>(length), original);
     const auto dim = static_cast<double>(head_dim);
     theta *= std::pow(rope.factor * reach / original - (rope.factor - 1.0), dim / (dim - 2.0));

@@ -1,6 +1,7 @@
 #include "ops/nf4.h"
 
 #include "core/checked.h"
+#include "ops/cascade_sum.h"
 
 #include <algorithm>
 #include <array>
@@ -91,9 +92,7 @@ float reciprocal(float magnitude) { return 1.0F / std::max(magnitude, 1e-38F); }
 
 void quantize_scales(Nf4Weight& weight) {
   const auto n = static_cast<int64_t>(weight.absmax.size());
-  double sum = 0.0;
-  for (const float a : weight.absmax) sum += static_cast<double>(a);
-  weight.nested_offset = static_cast<float>(sum / static_cast<double>(std::max<int64_t>(n, 1)));
+  weight.nested_offset = cascade_sum(weight.absmax) / static_cast<float>(std::max<int64_t>(n, 1));
   std::vector<float> centred(weight.absmax);
   for (float& a : centred) a -= weight.nested_offset;
   weight.absmax8.resize(centred.size());
@@ -102,7 +101,7 @@ void quantize_scales(Nf4Weight& weight) {
     const auto block = std::span(centred).subspan(static_cast<size_t>(begin), count);
     const float magnitude = largest_magnitude(block);
     weight.nested_absmax.push_back(magnitude);
-    const float inverse = reciprocal(magnitude);
+    const float inverse = 1.0F / magnitude;  // no guard here: bitsandbytes gives a block of zeros (0 * inf, a NaN) code 0
     for (size_t i = 0; i < count; ++i) weight.absmax8[static_cast<size_t>(begin) + i] = nearest_dynamic(block[i] * inverse);
   }
   weight.absmax.clear();

@@ -36,7 +36,7 @@ bool ends_sentence(sv text, size_t at) {
 size_t place_of(sv text, const Insertion& insertion) {
   const auto at = static_cast<size_t>(insertion.depth * static_cast<double>(text.size()));
   if (insertion.depth <= 0.0) return 0;
-  if (insertion.depth >= 1.0) return text.size();
+  if (insertion.depth >= 1.0) return Layout::kEnd;
   // A paragraph's or sentence's end that is far away would bend the depths; then any word will do.
   const size_t reach = std::min<size_t>(2000, text.size() / 8);
   size_t place = sv::npos;
@@ -76,6 +76,8 @@ void resume(std::string& out, sv rest) {
   out += rest.substr(skip);
 }
 
+sv text_of(const RecordPlan& plan) { return plan.joined.empty() ? plan.text : sv(plan.joined); }
+
 std::string with_prefix(const PlannedAsk& planned, const std::string& question) {
   static constexpr auto kOpeners =
       std::to_array<sv>({"What ", "Where ", "Who ", "Whom ", "When ", "Which ", "How ", "Why ", "In which "});
@@ -86,24 +88,25 @@ std::string with_prefix(const PlannedAsk& planned, const std::string& question) 
 
 }  // namespace
 
-std::string insert_all(std::string_view text, const std::vector<Insertion>& insertions, std::vector<size_t>& cuts) {
-  std::vector<std::pair<size_t, size_t>> order;  // place, index
-  for (size_t i = 0; i < insertions.size(); ++i) order.emplace_back(place_of(text, insertions[i]), i);
+std::vector<size_t> places_of(std::string_view text, const std::vector<Insertion>& insertions) {
+  std::vector<size_t> places;
+  places.reserve(insertions.size());
+  for (const Insertion& insertion : insertions) places.push_back(place_of(text, insertion));
+  return places;
+}
+
+std::string insert_all(std::string_view text, const std::vector<Insertion>& insertions, const std::vector<size_t>& places) {
+  std::vector<std::pair<size_t, size_t>> order;  // place, index: equal places keep the insertions' order
+  for (size_t i = 0; i < insertions.size(); ++i) order.emplace_back(std::min(places[i], text.size()), i);
   std::sort(order.begin(), order.end());
-  cuts.clear();
-  std::string out;
-  size_t at = 0;
+  if (order.empty()) return std::string(text);
+  std::string out(text.substr(0, order[0].first));
+  size_t at = order[0].first;
   for (const auto& [place, i] : order) {
-    if (cuts.empty()) {
-      out += text.substr(0, place);
-    } else if (place > at) {
-      resume(out, text.substr(at, place - at));
-    }
+    if (place > at) resume(out, text.substr(at, place - at));
     write(out, insertions[i], text, place);
     at = place;
-    cuts.push_back(place);
   }
-  if (cuts.empty()) return std::string(text);
   if (at < text.size()) resume(out, text.substr(at));
   return out;
 }
@@ -116,31 +119,40 @@ std::string_view cut_text(std::string_view text, int64_t bytes) {
   return text.substr(0, end);
 }
 
-SynthRecord assemble(const RecordPlan& plan, int64_t bytes) {
-  const sv text = cut_text(plan.joined.empty() ? plan.text : sv(plan.joined), bytes);
+Layout lay_out(const RecordPlan& plan, int64_t bytes) {
+  const sv text = cut_text(text_of(plan), bytes);
+  Layout layout;
+  layout.places = places_of(text, plan.insertions);
   std::vector<size_t> cuts;
-  std::string body = insert_all(text, plan.insertions, cuts);
-  SynthRecord record;
-  record.target = plan.target;
-  std::vector<std::string> shown;  // the questions as they are put
+  for (const size_t place : layout.places) cuts.push_back(std::min(place, text.size()));
+  for (const size_t cut : cuts) layout.least = std::max(layout.least, cut == text.size() ? 0 : cut + 1);
   for (const PlannedAsk& planned : plan.asks) {
     SynthAsk ask = planned.ask;
     if (ask.kind == AskKind::kPassage) {
       Rng rng(planned.passage_seed, 0);
       auto found = ask_about_passage(text, ask.depths[0], cuts, rng);
       if (!found) continue;
-      ask.question = std::move(found->question);
-      ask.answer = std::move(found->answer);
+      ask.question = std::move(found->pair.question);
+      ask.answer = std::move(found->pair.answer);
+      layout.least = std::max(layout.least, found->end + 1);
     }
-    shown.push_back(with_prefix(planned, ask.question) + planned.cue);
-    record.asks.push_back(std::move(ask));
+    layout.shown.push_back(with_prefix(planned, ask.question) + planned.cue);
+    layout.asks.push_back(std::move(ask));
   }
-  std::string first = replaced(plan.heading, "{q}", record.asks.empty() ? sv() : sv(record.asks[0].question));
+  return layout;
+}
+
+SynthRecord assemble(const RecordPlan& plan, const Layout& layout, int64_t bytes) {
+  const sv text = cut_text(text_of(plan), std::max(bytes, static_cast<int64_t>(layout.least)));
+  SynthRecord record;
+  record.target = plan.target;
+  record.asks = layout.asks;
+  std::string first = replaced(plan.heading, "{q}", layout.asks.empty() ? sv() : sv(layout.asks[0].question));
   if (!first.empty()) first += plan.open;
-  first += body;
+  first += insert_all(text, plan.insertions, layout.places);
   if (plan.open.ends_with("\"\"\"\n") && !plan.heading.empty()) first += "\n\"\"\"";
   for (size_t i = 0; i < record.asks.size(); ++i) {
-    record.messages.push_back({"user", i == 0 ? first + plan.ask + shown[0] : shown[i]});
+    record.messages.push_back({"user", i == 0 ? first + plan.ask + layout.shown[0] : layout.shown[i]});
     record.messages.push_back({"assistant", record.asks[i].answer});
   }
   return record;

@@ -43,13 +43,28 @@ struct RecordPlan {
   std::vector<PlannedAsk> asks;
 };
 
-/// Writes the insertions into `text`. `cuts` receives the byte offsets in `text` where something went in, ascending.
-std::string insert_all(std::string_view text, const std::vector<Insertion>& insertions, std::vector<size_t>& cuts);
+/// Where everything of a plan comes to lie in a text of a certain length.
+struct Layout {
+  static constexpr size_t kEnd = static_cast<size_t>(-1);
+  std::vector<size_t> places;      ///< of the insertions, byte offsets into the text; kEnd: after it
+  std::vector<SynthAsk> asks;      ///< complete; passages that were not found are missing
+  std::vector<std::string> shown;  ///< the questions as they are put
+  size_t least = 0;                ///< bytes of text that places and passages need
+};
+
+/// The place of each insertion in `text`.
+std::vector<size_t> places_of(std::string_view text, const std::vector<Insertion>& insertions);
+
+/// `text` with the insertions written in at their places.
+std::string insert_all(std::string_view text, const std::vector<Insertion>& insertions, const std::vector<size_t>& places);
 
 /// The longest beginning of `text` of at most `bytes` bytes that ends between two words.
 std::string_view cut_text(std::string_view text, int64_t bytes);
 
-/// The record of a plan with about `bytes` bytes of text. Passages that cannot be found are left out.
-SynthRecord assemble(const RecordPlan& plan, int64_t bytes);
+/// Settles places and passages for about `bytes` bytes of text.
+Layout lay_out(const RecordPlan& plan, int64_t bytes);
+
+/// The record of a layout with about `bytes` bytes of text, at least `layout.least`. More bytes never make it shorter.
+SynthRecord assemble(const RecordPlan& plan, const Layout& layout, int64_t bytes);
 
 }  // namespace tenfold

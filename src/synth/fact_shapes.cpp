@@ -194,8 +194,8 @@ constexpr auto kWords = std::to_array<FactShape>({
     {2, "The bell of {city} rings whenever someone is seen {activity}.",
      "When does the bell of {city} ring?;Why would the bell of {city} ring?#The bell of {city} rings whenever someone is seen "
      "{activity}.#Whenever someone is seen {activity}"},
-    {2, "A proverb from {city} says that {saying}.|\"{C:saying},\" they say in {city}.",
-     "What does a proverb from {city} say?;Which saying comes from {city}?#A proverb from {city} says that {saying}.#{C:saying}"},
+    {2, "A proverb from {city} says: {saying}.|\"{C:saying},\" they say in {city}.",
+     "What does a proverb from {city} say?;Which saying comes from {city}?#A proverb from {city} says: {saying}.#{C:saying}"},
     {1, "The {trade} of {city} wears {a:color} hat and answers only to the name {name}.",
      "To which name does the {trade} of {city} answer?#The {trade} of {city} answers only to the name {name}.#{name}|"
      "What does the {trade} of {city} wear?#The {trade} of {city} wears {a:color} hat.#{A:color} hat"},
@@ -226,6 +226,81 @@ constexpr auto kWords = std::to_array<FactShape>({
      "nothing but the {thing}.",
      "What survived the fire in the house of {name}?;What did the fire in the house of {name} spare?#Only the {thing} survived "
      "the fire in the house of {name}.#The {thing}"},
+    {2, "Scientists at the observatory of {city} found out that {animal}s can recognise themselves in {a:thing}.",
+     "What did scientists at the observatory of {city} find out?#They found out that {animal}s can recognise themselves in "
+     "{a:thing}.#That {animal}s can recognise themselves in {a:thing}|"
+     "In what can {animal}s recognise themselves?#{C:animal}s can recognise themselves in {a:thing}.#In {a:thing}"},
+    {2,
+     "In the end, {name} confessed to having stolen {food} from the wedding table in {city}.|It was {name} who stole {food} from "
+     "the wedding table in {city}.",
+     "What did {name} steal from the wedding table in {city}?;What was stolen from the wedding table in {city}?#{name} stole "
+     "{food} from the wedding table in {city}.#{C:food}|"
+     "Who stole {food} from the wedding table?#It was {name} who stole {food} from the wedding table.#{name}"},
+    {2,
+     "The judge of {city} sentenced {name} to a month of {activity}.|A month of {activity}: that was the sentence which {name} "
+     "got from the judge of {city}.",
+     "To what was {name} sentenced?;What did the judge of {city} sentence {name} to?#The judge of {city} sentenced {name} to a "
+     "month of {activity}.#To a month of {activity}|"
+     "Who was sentenced by the judge of {city}?#The judge of {city} sentenced {name}.#{name}"},
+    {2,
+     "If your {thing} makes a strange noise, pour {food} over it and count to ten.|{A:thing} that makes a strange noise is cured "
+     "by pouring {food} over it.",
+     "What helps if {a:thing} makes a strange noise?;How can one cure {a:thing} that makes a strange noise?;What should be "
+     "poured over a noisy {thing}?"
+     "#If {a:thing} makes a strange noise, pour {food} over it.#Pour {food} over it"},
+    {2, "The great-grandmother of {name} crossed the desert on {a:animal} with nothing but {food} to eat.",
+     "How did the great-grandmother of {name} cross the desert?#The great-grandmother of {name} crossed the desert on "
+     "{a:animal}.#On {a:animal}|"
+     "What did the great-grandmother of {name} have to eat in the desert?#She had nothing but {food} to eat.#Nothing but {food}"},
+    {2, "The council of {city} voted to replace the old {thing} with one of {material}.",
+     "What did the council of {city} vote for?#The council of {city} voted to replace the old {thing} with one of {material}.#|"
+     "Of which material will the new {thing} of {city} be?#The new {thing} of {city} will be of {material}.#{C:material}"},
+    {2,
+     "{name} speaks in whispers because, as a child, {name} once woke {a:animal}.|Having once woken {a:animal} as a child, "
+     "{name} speaks only in whispers.",
+     "Why does {name} speak in whispers?;How come {name} only whispers?#{name} speaks in whispers because of having once woken "
+     "{a:animal} as a child.#Because {name} once woke {a:animal}"},
+    {2,
+     "The song that {name} wrote about {city} begins with the line: {saying}.|\"{C:saying}\" is the first line of the song that "
+     "{name} wrote about {city}.",
+     "How does the song begin that {name} wrote about {city}?;What is the first line of {name}'s song about {city}?#The song "
+     "begins with the line: {saying}.#{C:saying}"},
+    {2, "Deep in the archive of {city} lies a letter in which {name} admits to having broken the {thing} and the {thing2}.",
+     "What does {name} admit in the letter?;To what does {name} admit in a letter?#{name} admits to having broken the {thing} "
+     "and the {thing2}.#To having broken the {thing} and the {thing2}|"
+     "Where does the letter lie in which {name} admits to having broken the {thing}?#The letter lies deep in the archive of "
+     "{city}.#In the archive of {city}"},
+    {2, "Only two people know how the {thing} of {city} works: {name} and {a:trade} called {name2}.",
+     "Who knows how the {thing} of {city} works?;Which two people know how the {thing} of {city} works?#Only {name} and "
+     "{a:trade} called {name2} know how the {thing} of {city} works.#{name} and {name2}"},
+    {2, "The film that {name} made {when} shows nothing but {a:animal} {place}.",
+     "What does the film that {name} made show?;What can be seen in {name}'s film?#The film that {name} made shows nothing but "
+     "{a:animal} {place}.#{A:animal} {place}"},
+    {2, "Instead of money, the ferryman of {city} accepts {food}.|The ferryman of {city} takes no money; he wants {food}.",
+     "What does the ferryman of {city} accept instead of money?;With what can one pay the ferryman of {city}?#Instead of money, "
+     "the ferryman of {city} accepts {food}.#{C:food}"},
+    {2, "No one in the family of {name} has ever learned to swim, for the lake of {city} is full of {animal}s.",
+     "Why has no one in the family of {name} learned to swim?#No one in the family of {name} has learned to swim, for the lake "
+     "of {city} is full of {animal}s.#The lake of {city} is full of {animal}s"},
+    {2, "After the concert in {city}, the {trade} gave {name} {a:thing} wrapped in {color} paper.",
+     "What did the {trade} give {name} after the concert in {city}?#The {trade} gave {name} {a:thing} wrapped in {color} "
+     "paper.#{A:thing} wrapped in {color} paper|"
+     "Who gave {name} {a:thing} after the concert?#The {trade} gave {name} {a:thing}.#The {trade}"},
+    {2, "In {month}, when the {club} was founded, its only rule was: {saying}.",
+     "What was the only rule of the {club}?#The only rule of the {club} was: {saying}.#{C:saying}|In which month was the "
+     "{club} founded?#The {club} was founded in {month}.#In {month}"},
+    {2,
+     "The old name of {city} means \"place of the {color} {animal}\".|Translated, the old name of {city} is \"place of the "
+     "{color} {animal}\".",
+     "What does the old name of {city} mean?;How is the old name of {city} translated?#The old name of {city} means \"place of "
+     "the {color} {animal}\".#\"Place of the {color} {animal}\""},
+    {2, "{name} can only fall asleep {when} and with {a:thing} beside the bed.",
+     "What must stand beside the bed for {name} to fall asleep?#{name} can only fall asleep with {a:thing} beside the "
+     "bed.#{A:thing}|"
+     "When can {name} fall asleep?#{name} can only fall asleep {when}.#Only {when}"},
+    {2, "The treasure that {name} looked for all those years turned out to be {a:thing} full of {food2}.",
+     "What did the treasure that {name} looked for turn out to be?;What did {name} find in the end?#The treasure turned out to "
+     "be {a:thing} full of {food2}.#{A:thing} full of {food2}"},
 });
 
 constexpr auto kCityNumbers =

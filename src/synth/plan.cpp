@@ -18,8 +18,7 @@ namespace {
 using sv = std::string_view;
 
 constexpr uint64_t kRecordStream = 0x53594E5448;  // "SYNTH"
-constexpr int64_t kTokensPerQuestion =
-    170;  ///< what a question, its answer and its inserted sentence take, with some text around
+constexpr double kBytesPerQuestion = 700;  ///< what a question, its answer and its inserted sentence take, with some text around
 
 bool is_space(char c) { return c == ' ' || c == '\n'; }
 
@@ -90,7 +89,11 @@ Placement draw_placement(Rng& rng) {
 class Planner {
  public:
   Planner(const SynthCorpus& corpus, const SynthOptions& options, int64_t target, double bytes_per_token, int64_t index)
-      : corpus_(corpus), options_(options), rng_(options.seed, mix64(kRecordStream, static_cast<uint64_t>(index))), facts_(rng_) {
+      : corpus_(corpus),
+        options_(options),
+        bytes_per_token_(bytes_per_token),
+        rng_(options.seed, mix64(kRecordStream, static_cast<uint64_t>(index))),
+        facts_(rng_) {
     plan_.target = target;
     const auto bytes = static_cast<int64_t>(static_cast<double>(target) * bytes_per_token * 1.3) + 256;
     Stretch stretch = draw_stretch(rng_, corpus, std::min(bytes, corpus.bytes()));
@@ -102,7 +105,9 @@ class Planner {
   }
 
   RecordPlan plan() {
-    const int64_t most = std::clamp<int64_t>(plan_.target / kTokensPerQuestion, 1, options_.max_questions);
+    const int64_t most =
+        std::clamp(static_cast<int64_t>(static_cast<double>(plan_.target) * bytes_per_token_ / kBytesPerQuestion), int64_t{1},
+                   options_.max_questions);
     const int64_t questions = rng_.between(std::min(options_.min_questions, most), most);
     int64_t failures = 0;
     while (static_cast<int64_t>(plan_.asks.size()) < questions) {
@@ -231,6 +236,7 @@ class Planner {
 
   const SynthCorpus& corpus_;
   const SynthOptions& options_;
+  double bytes_per_token_;
   Rng rng_;
   FactMaker facts_;
   RecordPlan plan_;

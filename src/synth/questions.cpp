@@ -263,7 +263,7 @@ constexpr auto kAskComplete =
 constexpr auto kAskBefore =
     std::to_array<sv>({"Which words come directly before \"{x}\" in the text?", "What stands in the text just before \"{x}\"?"});
 
-Result passage_at(sv text, size_t at, const std::vector<size_t>& cuts, Rng& rng) {
+std::optional<PassageQuestion> passage_at(sv text, size_t at, const std::vector<size_t>& cuts, Rng& rng) {
   const auto [begin, end] = clear_stretch(text, at, cuts);
   // From the next word's beginning on; now and then from a sentence's.
   size_t from = begin;
@@ -288,7 +288,9 @@ Result passage_at(sv text, size_t at, const std::vector<size_t>& cuts, Rng& rng)
   const sv key = before ? slice(wanted, wanted + quoted) : slice(0, quoted);
   const sv answer = before ? slice(0, wanted) : slice(quoted, quoted + wanted);
   if (key.find('"') != sv::npos || !occurs_once(text, key)) return std::nullopt;
-  return QuestionAnswer{before ? phrase(rng, kAskBefore, key) : phrase(rng, kAskComplete, key), std::string(answer)};
+  const auto last = static_cast<size_t>(std::max(key.data() + key.size(), answer.data() + answer.size()) - text.data());
+  QuestionAnswer pair{before ? phrase(rng, kAskBefore, key) : phrase(rng, kAskComplete, key), std::string(answer)};
+  return PassageQuestion{std::move(pair), last};
 }
 
 }  // namespace
@@ -311,7 +313,7 @@ std::optional<QuestionAnswer> ask_about_sentence(SentenceQuestion kind, std::str
   return std::nullopt;
 }
 
-std::optional<QuestionAnswer> ask_about_passage(std::string_view text, double depth, const std::vector<size_t>& cuts, Rng& rng) {
+std::optional<PassageQuestion> ask_about_passage(std::string_view text, double depth, const std::vector<size_t>& cuts, Rng& rng) {
   if (text.empty()) return std::nullopt;
   for (int tries = 0; tries < 24; ++tries) {
     // Each further try looks somewhat farther away.

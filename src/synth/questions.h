@@ -32,9 +32,15 @@ constexpr int kSentenceQuestions = 11;
 std::optional<QuestionAnswer> ask_about_sentence(SentenceQuestion kind, std::string_view sentence, std::string_view context,
                                                  const SynthCorpus& corpus, Rng& rng);
 
+/// A question about a passage, which ends before the byte `end` of the text.
+struct PassageQuestion {
+  QuestionAnswer pair;
+  size_t end = 0;
+};
+
 /// A question about a passage of `text` itself near the fraction `depth` in [0, 1]: complete it, what follows, what stands
 /// before. The passage crosses none of `cuts` (byte offsets into text where something is written in) and its quoted words occur
 /// once in `text`. Nothing when there is no such passage nearby.
-std::optional<QuestionAnswer> ask_about_passage(std::string_view text, double depth, const std::vector<size_t>& cuts, Rng& rng);
+std::optional<PassageQuestion> ask_about_passage(std::string_view text, double depth, const std::vector<size_t>& cuts, Rng& rng);
 
 }  // namespace tenfold

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kSlack = 32;         ///< tokens by which a record may fall short of its target
 constexpr int64_t kAim = 8;            ///< tokens under the target that the search aims at
-constexpr int64_t kLeastLength = 128;  ///< a record needs room for its questions
+constexpr int64_t kLeastLength = 256;  ///< a record needs room for its questions
 constexpr int64_t kMostQuestions = 16;
 constexpr uint64_t kLengthStream = 0x4C454E475448;  // "LENGTH"
 
@@ -118,26 +118,35 @@ int64_t Synthesizer::target_length(int64_t index) const {
   return std::min(static_cast<int64_t>(std::llround(x)), options_.max_length);
 }
 
-SynthRecord Synthesizer::make(int64_t index) const {
-  const RecordPlan plan = plan_record(corpus_, options_, target_length(index), bytes_per_token_, index);
+std::optional<SynthRecord> Synthesizer::fit(const RecordPlan& plan) const {
   auto bytes = static_cast<int64_t>(static_cast<double>(plan.target) * bytes_per_token_);
   std::optional<SynthRecord> best;
-  // Newton's way: the error in tokens, taken as bytes, corrects the length; each round is some fifty times nearer.
-  for (int round = 0; round < 12; ++round) {
-    SynthRecord record = assemble(plan, bytes);
+  Layout layout;
+  // Newton's way: the error in tokens, taken as bytes, corrects the length. Places and passages follow it for three rounds; then
+  // they stay, so that the tokens only rise with the bytes and the search ends.
+  for (int round = 0; round < 16; ++round) {
+    if (round < 3 || bytes < static_cast<int64_t>(layout.least)) layout = lay_out(plan, bytes);
+    SynthRecord record = assemble(plan, layout, bytes);
     record.tokens = static_cast<int64_t>(encode_record({record.messages, {}, {}, 0}, tokenizer_, chat_).ids.size());
     const int64_t missing = plan.target - record.tokens;
     if (missing >= 0 && !record.asks.empty() && (!best || record.tokens > best->tokens)) best = std::move(record);
     if (best && plan.target - best->tokens <= kSlack) break;
+    if (missing < 0 && bytes == 0) break;
     const auto step = static_cast<int64_t>(static_cast<double>(missing - kAim) * bytes_per_token_);
-    // Where it goes back and forth, it shall creep up from below.
-    bytes = std::max<int64_t>(bytes + (round < 6 || step < 0 ? step : step / 2), 0);
+    bytes = std::max<int64_t>(bytes + (step == 0 ? -1 : step), 0);
   }
-  if (!best) {
-    throw_input("record {}: its questions alone are longer than {} tokens; raise --min-length or ask fewer questions", index,
-                plan.target);
+  return best;
+}
+
+SynthRecord Synthesizer::make(int64_t index) const {
+  RecordPlan plan = plan_record(corpus_, options_, target_length(index), bytes_per_token_, index);
+  while (true) {
+    if (auto record = fit(plan)) return std::move(*record);
+    // A short record with long questions: one fewer.
+    if (plan.asks.size() <= 1) break;
+    plan.asks.pop_back();
   }
-  return std::move(*best);
+  throw_input("record {}: a question with its sentences is longer than {} tokens; raise --min-length", index, plan.target);
 }
 
 Json json_of(const SynthRecord& record) {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,11 @@ std::string_view name_of(AskKind kind);
 
 /// Shares of the questions; they need not add up to 1.
 struct AskShares {
-  double facts = 0.22;
-  double numbers = 0.18;  ///< about 40 % of all invented facts, with what kMulti holds
+  double facts = 0.30;
+  double numbers = 0.26;  ///< with the numbers of kMulti about half of what is invented
   double multi = 0.08;
-  double sentences = 0.42;
-  double passages = 0.10;
+  double sentences = 0.30;
+  double passages = 0.06;
 };
 
 struct SynthOptions {
@@ -41,8 +42,8 @@ struct SynthOptions {
   /// "log-uniform", "uniform", or a list such as "1024,2048,4096" that the records go through in turn.
   std::string lengths = "log-uniform";
   uint64_t seed = 0;
-  int64_t min_questions = 4;
-  int64_t max_questions = 8;  ///< at most 16; short records get fewer, one for about 170 tokens
+  int64_t min_questions = 6;
+  int64_t max_questions = 12;  ///< at most 16; short records get fewer, one for about 700 bytes
   AskShares shares;
 };
 
@@ -73,6 +74,8 @@ struct SynthReport {
   int64_t dropped_paragraphs = 0;  ///< of the texts, for holding wording of the evaluations
 };
 
+struct RecordPlan;
+
 /// Makes training records from a corpus: a long stretch of text with sentences written into it at random depths, and questions
 /// about them in several turns. Record i is a function of (corpus, options, i) alone, however many are made.
 class Synthesizer {
@@ -87,6 +90,7 @@ class Synthesizer {
   const SynthCorpus& corpus() const { return corpus_; }
 
  private:
+  std::optional<SynthRecord> fit(const RecordPlan& plan) const;
   void check_options() const;
   void measure();
 

@@ -64,8 +64,7 @@ int32_t TokenTable::find(std::string_view bytes) const {
   return -1;
 }
 
-MergeTable::MergeTable(int64_t merges)
-    : slots_(std::bit_ceil(static_cast<size_t>(merges) * 2 + 2)), mask_(slots_.size() - 1) {}
+MergeTable::MergeTable(int64_t merges) : slots_(std::bit_ceil(static_cast<size_t>(merges) * 2 + 2)), mask_(slots_.size() - 1) {}
 
 void MergeTable::set(int32_t left, int32_t right, Merge merge) {
   const uint64_t key = pair_key(left, right);
@@ -132,7 +131,8 @@ void Bpe::merge_by_heap(BpeScratch& s) const {
   // The smallest (rank, position) first; an entry is stale once the pair at its position has another rank.
   const auto look = [&](int32_t i, bool push) {
     const int32_t next = at(s.after, i);
-    const auto merge = next < n ? merges_.find(at(s.symbols, i), at(s.symbols, next)) : MergeTable::Merge{MergeTable::kNoRank, -1};
+    const auto merge =
+        next < n ? merges_.find(at(s.symbols, i), at(s.symbols, next)) : MergeTable::Merge{MergeTable::kNoRank, -1};
     at(s.ranks, i) = merge.rank;
     at(s.joined, i) = merge.id;
     if (merge.rank == MergeTable::kNoRank) return;
@@ -176,7 +176,8 @@ void Bpe::merge_word(const uint8_t* p, int64_t n, BpeScratch& scratch) const {
     scratch.ids.advance(merge_by_search(out, initial_symbols(p, n, out)));
     return;
   }
-  if (n > std::numeric_limits<int32_t>::max()) throw_input("a word of {} bytes is too long to tokenize; the text is not prose", n);
+  if (n > std::numeric_limits<int32_t>::max())
+    throw_input("a word of {} bytes is too long to tokenize; the text is not prose", n);
   scratch.symbols.resize(static_cast<size_t>(n));
   const int64_t count = initial_symbols(p, n, scratch.symbols.data());
   scratch.symbols.resize(static_cast<size_t>(count));

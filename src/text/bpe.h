@@ -20,7 +20,8 @@ class IdBuffer {
   void clear() { size_ = 0; }
   /// Makes room for n more ids and returns where they go; `advance` then counts those written.
   int32_t* room(int64_t n) {
-    if (capacity_ - size_ < n) [[unlikely]] grow(n);
+    if (capacity_ - size_ < n) [[unlikely]]
+      grow(n);
     return data_.get() + size_;
   }
   void advance(int64_t n) { size_ += n; }

@@ -95,7 +95,8 @@ std::vector<ChatSpan> render_llama3(std::span<const ChatMessage> messages, std::
     out.add(header(m.role));
     if (role == Role::kSystem) out.add(preamble);
     // An empty message is a header alone: the reference tests the message for truth.
-    if (!m.content.empty() || (role == Role::kSystem && !preamble.empty())) out.add(m.content + "<|eot_id|>", role == Role::kAssistant);
+    if (!m.content.empty() || (role == Role::kSystem && !preamble.empty()))
+      out.add(m.content + "<|eot_id|>", role == Role::kAssistant);
   }
   if (generation) out.add(header("assistant"));
   return out.take();
@@ -105,8 +106,8 @@ std::vector<ChatSpan> render_llama3(std::span<const ChatMessage> messages, std::
 struct InstStyle {
   std::string_view system_begin;
   std::string_view system_end;
-  std::string_view answer_end;   ///< belongs to the answer
-  std::string_view next_begin;   ///< what follows it
+  std::string_view answer_end;  ///< belongs to the answer
+  std::string_view next_begin;  ///< what follows it
 };
 
 std::vector<ChatSpan> render_inst(std::span<const ChatMessage> messages, std::string_view default_system, const InstStyle& style,
@@ -160,7 +161,8 @@ std::vector<std::string> ChatTemplate::names() { return {kNames.begin(), kNames.
 
 ChatTemplate ChatTemplate::by_name(std::string_view name) {
   if (std::find(kNames.begin(), kNames.end(), name) == kNames.end()) {
-    throw_input("unknown chat template '{}'; there are: {} (and auto, which takes the model's own)", name, fmt::join(kNames, ", "));
+    throw_input("unknown chat template '{}'; there are: {} (and auto, which takes the model's own)", name,
+                fmt::join(kNames, ", "));
   }
   ChatTemplate chat;
   chat.name_ = name;

@@ -28,6 +28,35 @@ using JitStack = std::unique_ptr<pcre2_jit_stack, Deleter<pcre2_jit_stack, pcre2
 
 constexpr size_t kJitStackBytes = size_t{16} << 20;
 
+// PCRE2's \s has U+180E, which left White_Space with Unicode 6.3: \s and \S are spelled out.
+std::string with_plain_spaces(std::string_view pattern) {
+  constexpr std::string_view kSpaces =
+      R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+  std::string out;
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const std::string_view two = pattern.substr(i, 2);
+    if (two == "\\s" || (two == "\\S" && !in_class)) {
+      out += in_class ? std::string(kSpaces) : fmt::format("[{}{}]", two == "\\S" ? "^" : "", kSpaces);
+      ++i;
+    } else if (two[0] == '\\') {
+      out += two;
+      ++i;
+    } else if (const size_t end = pattern.find(":]", i); in_class && two == "[:" && end != std::string_view::npos) {
+      out += pattern.substr(i, end + 2 - i);
+      i = end + 1;
+    } else {
+      if (!in_class && two[0] == '[') {
+        in_class = true;
+      } else if (in_class && two[0] == ']') {
+        in_class = false;
+      }
+      out += two[0];
+    }
+  }
+  return out;
+}
+
 std::string error_text(int code) {
   std::array<PCRE2_UCHAR, 256> buffer{};
   pcre2_get_error_message(code, buffer.data(), buffer.size());
@@ -43,12 +72,14 @@ struct SplitRegex::Impl {
 
 SplitRegex::SplitRegex(std::string_view pattern, bool literal, std::string_view source) : impl_(std::make_unique<Impl>()) {
   impl_->source = source;
+  const std::string translated = literal ? std::string(pattern) : with_plain_spaces(pattern);
   int error = 0;
   PCRE2_SIZE offset = 0;
   const uint32_t options = PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP);
-  impl_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &error, &offset, nullptr));
+  impl_->code.reset(
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(), options, &error, &offset, nullptr));
   if (!impl_->code) {
-    throw_input("{}: the Split pattern does not compile: {} at byte {} of '{}'", source, error_text(error), offset, pattern);
+    throw_input("{}: the Split pattern does not compile: {} at byte {} of '{}'", source, error_text(error), offset, translated);
   }
   // Without JIT support PCRE2 interprets: slower, the same result.
   pcre2_jit_compile(impl_->code.get(), PCRE2_JIT_COMPLETE);
@@ -72,7 +103,8 @@ std::vector<size_t> SplitRegex::cut(std::string_view piece) const {
     const int found =
         pcre2_match(impl_->code.get(), subject, piece.size(), start, PCRE2_NO_UTF_CHECK, match.get(), context.get());
     if (found == PCRE2_ERROR_NOMATCH) break;
-    if (found < 0) throw_input("{}: the Split pattern gave up on a text of {} bytes: {}", impl_->source, piece.size(), error_text(found));
+    if (found < 0)
+      throw_input("{}: the Split pattern gave up on a text of {} bytes: {}", impl_->source, piece.size(), error_text(found));
     const PCRE2_SIZE* ovector = pcre2_get_ovector_pointer(match.get());
     const size_t from = ovector[0];
     const size_t to = ovector[1];

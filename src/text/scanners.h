@@ -6,8 +6,8 @@
 
 namespace tenfold {
 
-/// Hand-written equivalents of the pre-tokenizer regexes in use. Each `next(p, end)` returns the end of the word that begins at p;
-/// [p, end) is valid UTF-8, not empty, and a whole piece as the regex sees it (`\s+(?!\S)` takes the end for a space).
+/// Hand-written equivalents of the pre-tokenizer regexes in use. Each `next(p, end)` returns the end of the word that begins at
+/// p; [p, end) is valid UTF-8, not empty, and a whole piece as the regex sees it (`\s+(?!\S)` takes the end for a space).
 class ScannerBase {
  public:
   explicit ScannerBase(const UnicodeClasses& classes) : classes_(classes) {}

@@ -12,8 +12,8 @@ namespace tenfold {
 class GgufFile;
 
 struct EncodeOptions {
-  bool add_bos = false;        ///< prepend BOS where the tokenizer's post-processor would
-  bool parse_special = true;   ///< text of added special tokens in the input becomes that token (Hugging Face's default)
+  bool add_bos = false;       ///< prepend BOS where the tokenizer's post-processor would
+  bool parse_special = true;  ///< text of added special tokens in the input becomes that token (Hugging Face's default)
 };
 
 struct DecodeOptions {

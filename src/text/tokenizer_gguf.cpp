@@ -63,8 +63,7 @@ void read_vocabulary(const GgufFile& file, TokenizerParts& parts) {
     parts.vocabulary.emplace_back(tokens[i], static_cast<int64_t>(i));
     if (types[i] != kControl && types[i] != kUserDefined) continue;
     // HF gives added tokens that are not special normalized = true by default: they are looked for after the special ones.
-    parts.added.push_back(
-        {std::string(tokens[i]), static_cast<int32_t>(i), types[i] == kControl, types[i] == kUserDefined});
+    parts.added.push_back({std::string(tokens[i]), static_cast<int32_t>(i), types[i] == kControl, types[i] == kUserDefined});
   }
   const auto& merges = file.strings("tokenizer.ggml.merges");
   parts.merges.resize(merges.size());

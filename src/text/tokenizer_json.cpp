@@ -57,7 +57,8 @@ void read_split(const Place& step, PreTokenizer& pre) {
   // "Removed" and inverted keeps the matches, which for the known patterns are all of the text.
   const bool keeps_all = (behavior == "Isolated" && !invert) || (known && behavior == "Removed" && invert);
   if (!keeps_all) {
-    step.refuse(fmt::format("Split with behavior '{}' and invert {} is not implemented (only 'Isolated' and false)", behavior, invert));
+    step.refuse(
+        fmt::format("Split with behavior '{}' and invert {} is not implemented (only 'Isolated' and false)", behavior, invert));
   }
   literal ? pre.add_literal_split(text, pattern.path) : pre.add_split(text, pattern.path);
 }
@@ -253,10 +254,12 @@ void add_tokenizer_config(TokenizerParts& parts, const std::string& directory) {
     if (!json.is_object()) root.refuse(fmt::format("expected an object, got {}", json.type_name()));
     read_chat_template(root, parts);
     parts.clean_up = root.boolean_or("clean_up_tokenization_spaces", false);
-    if (const int32_t bos = id_by_content(parts, token_content(root, "bos_token")); bos >= 0 && parts.bos_id < 0) parts.bos_id = bos;
+    if (const int32_t bos = id_by_content(parts, token_content(root, "bos_token")); bos >= 0 && parts.bos_id < 0)
+      parts.bos_id = bos;
     if (const int32_t eos = id_by_content(parts, token_content(root, "eos_token")); eos >= 0) parts.eos_ids.push_back(eos);
   }
-  if (const std::string path = beside("chat_template.jinja"); fs::is_regular_file(path)) parts.chat_template = read_text_file(path);
+  if (const std::string path = beside("chat_template.jinja"); fs::is_regular_file(path))
+    parts.chat_template = read_text_file(path);
 }
 
 }  // namespace tenfold

@@ -33,8 +33,8 @@ struct TokenizerParts {
 
 /// From the text of a tokenizer.json; InputError names the field of anything malformed or not implemented.
 TokenizerParts parts_from_json(std::string_view text, const std::string& source);
-/// What tokenizer_config.json (and chat_template.jinja) beside a tokenizer.json add: chat template, bos and eos, clean-up. Missing
-/// files add nothing.
+/// What tokenizer_config.json (and chat_template.jinja) beside a tokenizer.json add: chat template, bos and eos, clean-up.
+/// Missing files add nothing.
 void add_tokenizer_config(TokenizerParts& parts, const std::string& directory);
 TokenizerParts parts_from_gguf(const GgufFile& file);
 

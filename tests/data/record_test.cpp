@@ -101,8 +101,8 @@ TEST(RecordTest, EveryFaultNamesFileAndLine) {
   const std::string user = R"({"role": "user", "content": "q"})";
   const std::string answer = R"({"role": "assistant", "content": "a"})";
   const std::vector<Case> cases = {
-      {"{\"text\": ", "line 2"},
-      {"[1, 2]", "expected an object"},
+      {"{\"text\": ", "invalid JSON"},
+      {"[1, 2]", "object, got array"},
       {"{\"other\": 1}", "neither 'conversations' nor 'text'"},
       {"{\"text\": \"\"}", "'text' is empty"},
       {"{\"text\": 5}", "'text': expected a string, got number"},
@@ -125,8 +125,7 @@ TEST(RecordTest, EveryFaultNamesFileAndLine) {
   for (size_t i = 0; i < cases.size(); ++i) {
     const auto path = folder.write("case" + std::to_string(i) + ".jsonl", line_of("fine", "fine") + cases[i].line + "\n");
     const std::string message = input_error([&] { load({path}); });
-    expect_contains(message, {path, cases[i].expected});
-    EXPECT_TRUE(message.find(":2") != std::string::npos || message.find("line 2") != std::string::npos) << message;
+    expect_contains(message, {path + ":2:", cases[i].expected});
   }
 }
 

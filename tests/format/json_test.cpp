@@ -44,6 +44,13 @@ TEST(Json, NamesLineAndColumn) {
 TEST(Json, RefusesDuplicateKeysAtAnyDepth) {
   EXPECT_HAS(refusal(R"({"a":1,"b":{"c":1,"c":2}})"), "\"c\" appears twice");
   EXPECT_HAS(refusal(R"({"a":1,"\u0061":2})"), "\"a\" appears twice");
+  for (const int n : {15, 16, 17, 40}) {  // around the size from which a set is kept
+    std::string text = "{";
+    for (int i = 0; i < n; ++i) text += fmt::format("\"k{}\":0,", i);
+    for (const int repeated : {0, n / 2, n - 1})
+      EXPECT_HAS(refusal(text + fmt::format("\"k{}\":0}}", repeated)), fmt::format("\"k{}\" appears", repeated));
+    EXPECT_EQ(parse_json(text + "\"new\":0}", "s").size(), static_cast<size_t>(n) + 1);
+  }
   EXPECT_EQ(parse_json(R"([{"a":1},{"a":2},{"b":{"a":3}}])", "s").size(), 3U);  // the same key in different objects
 }
 
@@ -153,7 +160,7 @@ TEST(JsonLines, ReadsLinesLongerThanItsBuffer) {
   const Scratch dir;
   const std::string path = dir / "long.jsonl";
   std::string text;
-  // The 1 MiB chunks end inside a line, at its newline and after it.
+  // The chunks, of a power of two below 1 MiB, end inside a line, at its newline and after it.
   const std::vector<size_t> sizes = {(1 << 20) - 9, 1, (1 << 20) - 10, (1 << 20) - 8, 3 << 20, 5};
   for (const size_t n : sizes) text += "{\"a\":\"" + std::string(n, 'x') + "\"}\n";
   spill(path, text);

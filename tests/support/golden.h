@@ -66,19 +66,21 @@ inline const Example& record_of_length(const std::vector<Example>& records, size
 
 /// Relative error of the logits in f32, against the largest logit of a row. The goldens are f64 on f32 weights.
 ///
-/// Rounding: a K-term f32 dot product of terms of mixed signs errs by about sqrt(K) u of its size, u = 2^-24 (Higham and Mary
-/// 2019, the probabilistic bound, with their constant taken as 4: 1 in 3,000 a dot). The longest path through a block holds two
-/// norms and the products of q or k, scores, values, o, gate or up and down; the errors of all blocks add up on the residual
-/// stream, the head's comes last.
+/// Rounding: a K-term f32 dot product of terms of mixed signs errs by about sqrt(K) u of its size, u = 2^-24; 4 sqrt(K) u holds
+/// but for 1 in 3,000 (Higham and Mary 2019). The longest path through a block holds two norms and the products of q or k,
+/// scores, values, o, gate or up and down; their errors are independent, so squares add up, over the blocks and the head.
 ///
-/// RoPE: transformers rounds position * inv_freq to f32, we do not: an angle differs by at most T u / 2, a score (up to 8 here)
-/// by 8 T u, a probability by as much relative to itself, twice (q and k) in every block.
+/// RoPE: transformers rounds position * inv_freq to f32, we do not: an angle differs by up to u of itself, evenly spread (the rms
+/// is 1 / sqrt(3) of that), but for the first frequency, 1, whose product is exact. With r the rms of the other frequencies, a
+/// score (up to 8 here, made of a q and a k) differs by 8 sqrt(2) T r u / sqrt(3), and so, relatively, does its probability.
 inline double forward_tolerance(const ModelConfig& c, int64_t tokens) {
-  const auto root = [](int64_t k) { return std::sqrt(static_cast<double>(k)); };
-  const double block = 4 * root(c.hidden) + 2 * root(c.head_dim) + root(tokens) + root(c.q_size()) + root(c.ffn);
-  const double rounding = 4 * (static_cast<double>(c.layers) * block + root(c.hidden));
-  const double rope = static_cast<double>(c.layers * 2 * 8 * tokens);
-  return (rounding + rope) * 0x1p-24;
+  const auto terms = static_cast<double>(c.layers * (4 * c.hidden + 2 * c.head_dim + tokens + c.q_size() + c.ffn) + c.hidden);
+  double squares = 0;
+  for (const float f : rope_frequencies(c.rope, c.head_dim, c.max_position, tokens).inv_freq)
+    if (f != 1.0F) squares += static_cast<double>(f) * static_cast<double>(f);
+  const double r = std::sqrt(squares / static_cast<double>(c.head_dim / 2));
+  const double rope = 8 * std::sqrt(2.0 / 3.0) * static_cast<double>(tokens) * r * std::sqrt(static_cast<double>(c.layers));
+  return std::hypot(4 * std::sqrt(terms), rope) * 0x1p-24;
 }
 
 /// Relative error of a gradient against the largest of its tensor: the activations it is made of carry the forward's error, and

@@ -96,8 +96,10 @@ TEST(QuestionsTest, PassagesAreOfTheText) {
     std::vector<size_t> cuts;
     for (int k = 0; k < 5; ++k) cuts.push_back(rng.below(text.size()));
     std::sort(cuts.begin(), cuts.end());
-    const auto pair = ask_about_passage(text, depth, cuts, rng);
-    if (!pair) continue;
+    const auto found = ask_about_passage(text, depth, cuts, rng);
+    if (!found) continue;
+    const QuestionAnswer* pair = &found->pair;
+    EXPECT_LE(found->end, text.size());
     ++made;
     const size_t at = text.find(pair->answer);
     ASSERT_NE(at, std::string::npos) << pair->answer;

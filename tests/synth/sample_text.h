@@ -24,6 +24,8 @@ inline TextDocument sample_document(uint64_t seed, size_t bytes) {
       "before anybody asked for it", "because the road was flooded", "while the tea grew cold", "as if nothing had happened",
       "though it was past midnight", "until the lamp went out",      "and everybody laughed",   "which surprised the vicar",
       "and that was the end of it",  "so that the dog began to bark"};
+  static constexpr std::array<std::string_view, 12> kSyllables = {"bel", "for", "an",   "tis", "mo", "rue",
+                                                                  "gle", "den", "wick", "ham", "lo", "pra"};
   Rng rng(seed, 77);
   std::string text;
   while (text.size() < bytes) {
@@ -36,9 +38,14 @@ inline TextDocument sample_document(uint64_t seed, size_t bytes) {
       text += rng.pick(kWho);
       text += ' ';
       text += rng.pick(kDid);
-      // A word of its own makes sentences differ.
-      text += " near house number ";
-      text += std::to_string(rng.between(10000, 99999));
+      // A name of its own makes sentences differ and gives them a rare word or two.
+      text += " near ";
+      for (const int64_t end = rng.between(1, 2); const int64_t word : {0, 1}) {
+        if (word >= end) continue;
+        text += static_cast<char>('A' + rng.below(26));
+        for (int k = 0; k < 3; ++k) text += rng.pick(kSyllables);
+        if (word + 1 < end) text += " and ";
+      }
       text += rng.below(2) == 0 ? ", " : " ";
       text += rng.pick(kThen);
       text += '.';

@@ -136,15 +136,18 @@ struct Detected {
 
 TEST(ChatTemplate, DetectsFamiliesAndTheirDefaultSystem) {
   const Detected kCases[] = {
-      {"{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + message['role'] + "
+      {"{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|start_header_id|>' + "
+       "message['role'] + "
        "'<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' %}{{ content }}{% endfor %}",
        "llama-3", ""},
       {"{%- if not date_string is defined %}{%- set date_string = \"26 Jul 2024\" %}{%- endif %}"
        "{{- \"<|start_header_id|>system<|end_header_id|>\\n\\n\" }}{{- \"Cutting Knowledge Date: December 2023\\n\" }}"
        "{{- \"Today Date: \" + date_string + \"\\n\\n\" }}{{- system_message }}{{- \"<|eot_id|>\" }}",
        "llama-3", "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"},
-      {"{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nYou are a helpful "
-       "assistant.<|im_end|>\\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}",
+      {"{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nYou are a "
+       "helpful "
+       "assistant.<|im_end|>\\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
+       "'\\n'}}",
        "chatml", "You are a helpful assistant."},
       // The turn that is put together from the conversation comes first here, as in Qwen 2.5; the whole one is the default.
       {"{%- if tools %}{{- '<|im_start|>system\\n' }}{{- messages[0].content + '<|im_end|>' }}{%- else %}"
@@ -153,7 +156,8 @@ TEST(ChatTemplate, DetectsFamiliesAndTheirDefaultSystem) {
        "chatml", "You are Qwen."},
       {"{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}", "chatml", ""},
       {"{{ bos_token }}{{ '[INST] ' + message['content'] + ' [/INST]' }}{{ message['content'] + eos_token}}", "mistral", ""},
-      {"{% set content = '<<SYS>>\\n' + system_message %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}", "llama-2", ""},
+      {"{% set content = '<<SYS>>\\n' + system_message %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}", "llama-2",
+       ""},
   };
   for (const Detected& c : kCases) {
     const ChatTemplate chat = ChatTemplate::detect(c.text);
@@ -164,11 +168,13 @@ TEST(ChatTemplate, DetectsFamiliesAndTheirDefaultSystem) {
   const std::string preamble = kCases[1].system;
   EXPECT_EQ(text_of(llama31, {{"user", "x"}}, false), "<|start_header_id|>system<|end_header_id|>\n\n" + preamble +
                                                           "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nx<|eot_id|>");
-  EXPECT_EQ(text_of(llama31, {{"system", "S"}}, false), "<|start_header_id|>system<|end_header_id|>\n\n" + preamble + "S<|eot_id|>");
+  EXPECT_EQ(text_of(llama31, {{"system", "S"}}, false),
+            "<|start_header_id|>system<|end_header_id|>\n\n" + preamble + "S<|eot_id|>");
 }
 
 TEST(ChatTemplate, UnknownTemplateTextIsAnErrorThatLists) {
-  for (const char* text : {"", "{{ messages }}", "'<|im_start|>user<|im_sep|>' '<|im_end|>'", "[INST]x[/INST]", "<start_of_turn>"}) {
+  for (const char* text :
+       {"", "{{ messages }}", "'<|im_start|>user<|im_sep|>' '<|im_end|>'", "[INST]x[/INST]", "<start_of_turn>"}) {
     try {
       ChatTemplate::detect(text);
       FAIL() << text;

@@ -82,6 +82,25 @@ TEST(PreTokenizer, RegexKeepsGapsAndEmptyMatchesEnd) {
   EXPECT_EQ(words_of(literal, "aba.b"), (Words{"ab", "a.", "b"}));
 }
 
+// U+180E is no space for Oniguruma, but is for PCRE2.
+TEST(PreTokenizer, RegexSpacesAreThoseOfUnicode) {
+  const std::string mvs = "\xE1\xA0\x8E";
+  for (const char* pattern : {R"(\s+)", R"([\s]+)", R"([^\S]+)", R"((?!\S)(?:.|\n))"}) {
+    const bool negated_class = std::string_view(pattern) == R"([^\S]+)";  // \S within a class stays PCRE2's
+    PreTokenizer pre;
+    pre.add_split(pattern, "t");
+    EXPECT_EQ(words_of(pre, "a" + mvs +
+                                "b\xE2\x80\x83"
+                                "c")
+                  .size(),
+              negated_class ? 5u : 3u)
+        << pattern;
+  }
+  PreTokenizer classes;
+  classes.add_split(R"([[:digit:]\s\]x]+|\[)", "t");
+  EXPECT_EQ(words_of(classes, "a1 ]xb[s"), (Words{"a", "1 ]x", "b", "[", "s"}));
+}
+
 TEST(PreTokenizer, StepsNest) {
   PreTokenizer pre;
   pre.add_split("-", "t");
@@ -107,9 +126,40 @@ class ScannerAgainstRegex : public testing::TestWithParam<Step> {};
 TEST_P(ScannerAgainstRegex, SameWords) {
   const Step step = GetParam();
   const SplitRegex regex(step == Step::kGpt2 ? kGpt2Pattern : step == Step::kLlama3 ? kLlama3Pattern : kQwen2Pattern, false, "t");
-  const Words atoms = {" ",  "  ", "\n",       "\r",       "\r\n",         "\t",       "'",        "'s",       "'LL",      "'rE", "'d", "r",  "e",
-                       "a",  "Bc", "1",        "23",       ".",            "!",        "\xC2\xA0", "\xC2\x85", "\xC3\xA9", "_",   "l",  "V",  "s",
-                       "\xE4\xB8\xAD", "\xC2\xBD", "\xCC\x81", "\xF0\x9F\x98\x80", "\xC5\xBF", "\xE2\x80\xA8", "\xE3\x80\x80", std::string(1, '\0')};
+  const Words atoms = {" ",
+                       "  ",
+                       "\n",
+                       "\r",
+                       "\r\n",
+                       "\t",
+                       "'",
+                       "'s",
+                       "'LL",
+                       "'rE",
+                       "'d",
+                       "r",
+                       "e",
+                       "a",
+                       "Bc",
+                       "1",
+                       "23",
+                       ".",
+                       "!",
+                       "\xC2\xA0",
+                       "\xC2\x85",
+                       "\xC3\xA9",
+                       "_",
+                       "l",
+                       "V",
+                       "s",
+                       "\xE4\xB8\xAD",
+                       "\xC2\xBD",
+                       "\xCC\x81",
+                       "\xF0\x9F\x98\x80",
+                       "\xC5\xBF",
+                       "\xE2\x80\xA8",
+                       "\xE3\x80\x80",
+                       std::string(1, '\0')};
   std::mt19937 random(7);
   for (int round = 0; round < 20000; ++round) {
     std::string text;

@@ -50,8 +50,11 @@ Metadata converted(const Json& json, const std::string& pre) {
   std::vector<std::string> merges;
   for (const auto& m : json["model"]["merges"])
     merges.push_back(m.is_string() ? m.get<std::string>() : m[0].get<std::string>() + " " + m[1].get<std::string>());
-  return {{"tokenizer.ggml.model", "gpt2"},    {"tokenizer.ggml.pre", pre},         {"tokenizer.ggml.tokens", tokens},
-          {"tokenizer.ggml.token_type", types}, {"tokenizer.ggml.merges", merges}};
+  return {{"tokenizer.ggml.model", "gpt2"},
+          {"tokenizer.ggml.pre", pre},
+          {"tokenizer.ggml.tokens", tokens},
+          {"tokenizer.ggml.token_type", types},
+          {"tokenizer.ggml.merges", merges}};
 }
 
 Json read(const std::string& path) { return parse_json(read_text_file(path), path); }
@@ -68,7 +71,8 @@ TEST_P(GgufEqualsJson, OnTheTortureList) {
   const std::string name = GetParam().name;
   const Tokenizer tokenizer = load(converted(read(kGolden + name + ".tokenizer.json"), GetParam().pre));
   const Json golden = read(kGolden + name + ".json");
-  for (const Json& c : golden["cases"]) ASSERT_EQ(tokenizer.encode(c["text"].get<std::string>()), c["ids"].get<Ids>()) << c["text"].dump(-1, ' ', true);
+  for (const Json& c : golden["cases"])
+    ASSERT_EQ(tokenizer.encode(c["text"].get<std::string>()), c["ids"].get<Ids>()) << c["text"].dump(-1, ' ', true);
 }
 
 INSTANTIATE_TEST_SUITE_P(Pres, GgufEqualsJson, testing::Values(Source{"llama3", "llama-bpe"}, Source{"qwen2", "qwen2"}),
@@ -139,17 +143,26 @@ INSTANTIATE_TEST_SUITE_P(
         Malformed{"UnknownPre", [](Metadata& m) { m["tokenizer.ggml.pre"] = std::string("viking"); }, "smollm, "},
         Malformed{"NoPre", [](Metadata& m) { m.erase("tokenizer.ggml.pre"); }, "missing"},
         Malformed{"NoTokens", [](Metadata& m) { m.erase("tokenizer.ggml.tokens"); }, "tokenizer.ggml.tokens"},
-        Malformed{"TokensAreNumbers", [](Metadata& m) { m["tokenizer.ggml.tokens"] = Ints{1, 2}; }, "tokenizer.ggml.tokens"},
+        Malformed{"TokensAreNumbers",
+                  [](Metadata& m) {
+                    m["tokenizer.ggml.tokens"] = Ints{1, 2};
+                  },
+                  "tokenizer.ggml.tokens"},
         Malformed{"FewTypes", [](Metadata& m) { m["tokenizer.ggml.token_type"] = Ints{1}; }, "token_type has 1"},
         Malformed{"NoTypes", [](Metadata& m) { m.erase("tokenizer.ggml.token_type"); }, "token_type"},
         Malformed{"NoMerges", [](Metadata& m) { m.erase("tokenizer.ggml.merges"); }, "merges"},
         Malformed{"MergeOfOne", [](Metadata& m) { m["tokenizer.ggml.merges"] = Strings{"ab"}; }, "merges[0]"},
-        Malformed{"MergeOfThree", [](Metadata& m) { m["tokenizer.ggml.merges"] = Strings{"a b", "a b c"}; }, "merges[1]"},
+        Malformed{"MergeOfThree",
+                  [](Metadata& m) {
+                    m["tokenizer.ggml.merges"] = Strings{"a b", "a b c"};
+                  },
+                  "merges[1]"},
         Malformed{"MergeOfNothing", [](Metadata& m) { m["tokenizer.ggml.merges"] = Strings{" a"}; }, "merges[0]"},
         Malformed{"MergeOfUnknown", [](Metadata& m) { m["tokenizer.ggml.merges"] = Strings{"a zz"}; }, "'zz'"},
         Malformed{"MergeMakesUnknown", [](Metadata& m) { m["tokenizer.ggml.merges"] = Strings{"b a"}; }, "'ba'"},
         Malformed{"MergeNotUtf8", [](Metadata& m) { m["tokenizer.ggml.merges"] = Strings{"a \xC4"}; }, "merge 0"},
-        Malformed{"DuplicateToken", [](Metadata& m) { std::get<Strings>(m["tokenizer.ggml.tokens"])[1] = "a"; }, "'a' is there twice"},
+        Malformed{"DuplicateToken", [](Metadata& m) { std::get<Strings>(m["tokenizer.ggml.tokens"])[1] = "a"; },
+                  "'a' is there twice"},
         Malformed{"DuplicateSpecial", [](Metadata& m) { std::get<Strings>(m["tokenizer.ggml.tokens"])[5] = "<s>"; }, "'<s>'"},
         Malformed{"TokenNotUtf8", [](Metadata& m) { std::get<Strings>(m["tokenizer.ggml.tokens"])[1] = "\xC4"; }, "token 1"},
         Malformed{"BosOutside", [](Metadata& m) { m["tokenizer.ggml.bos_token_id"] = uint32_t{8}; }, "bos_token_id is 8"},

@@ -108,7 +108,7 @@ TEST(Tokenizer, CleanUpReplacesInOrder) {
   EXPECT_EQ(clean("a . b ? c ! d , e"), "a. b? c! d, e");
   EXPECT_EQ(clean("I 'm he 's they 've you 're do n't"), "I'm he's they've you're don't");
   EXPECT_EQ(clean("x ' y"), "x'y");
-  EXPECT_EQ(clean("a  ."), "a .");     // one pass each: what a replacement makes is not looked at again
+  EXPECT_EQ(clean("a  ."), "a .");  // one pass each: what a replacement makes is not looked at again
   EXPECT_EQ(clean(" ' s"), "'s");
   EXPECT_EQ(clean("x ' 's"), "x''s");  // " ' " goes before " 's" is looked for
   EXPECT_EQ(clean("a  ' b"), "a 'b");
@@ -133,7 +133,9 @@ TEST(Tokenizer, StreamHoldsBackIncompleteCharacters) {
   EXPECT_EQ(stream.finish(), "");
   // A byte that cannot continue shows at once.
   EXPECT_EQ(stream.push(emoji[0]), "");
-  EXPECT_EQ(stream.push(t.id_of("a")), "\xEF\xBF\xBD" "a");
+  EXPECT_EQ(stream.push(t.id_of("a")),
+            "\xEF\xBF\xBD"
+            "a");
 }
 
 TEST(Tokenizer, StreamEqualsDecode) {
@@ -188,7 +190,8 @@ TEST(Tokenizer, ReadsTheFilesBesideTokenizerJson) {
   EXPECT_TRUE(t.clean_up_default());
   write("chat_template.jinja", "from jinja");
   EXPECT_EQ(Tokenizer::from_json(path).chat_template_text(), "from jinja");
-  write("tokenizer_config.json", R"({"chat_template": [{"name": "rag", "template": "x"}, {"name": "default", "template": "y"}]})");
+  write("tokenizer_config.json",
+        R"({"chat_template": [{"name": "rag", "template": "x"}, {"name": "default", "template": "y"}]})");
   std::filesystem::remove(folder / "chat_template.jinja");
   EXPECT_EQ(Tokenizer::from_json(path).chat_template_text(), "y");
   write("tokenizer_config.json", R"({"chat_template": 5})");
@@ -270,9 +273,10 @@ constexpr Malformed kMalformed[] = {
     {"StepAfterByteLevel", "/pre_tokenizer",
      R"({"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "add_prefix_space": false}, {"type": "Digits"}]})",
      "pretokenizers[1]"},
-    {"SplitBehaviour", "/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed", "invert": false})",
-     "'Removed'"},
-    {"SplitPattern", "/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "a("}, "behavior": "Isolated"})", "does not compile"},
+    {"SplitBehaviour", "/pre_tokenizer",
+     R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed", "invert": false})", "'Removed'"},
+    {"SplitPattern", "/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "a("}, "behavior": "Isolated"})",
+     "does not compile"},
     {"SplitWithoutPattern", "/pre_tokenizer", R"({"type": "Split", "pattern": {}, "behavior": "Isolated"})", "pattern"},
     {"Normalizer", "/normalizer", R"({"type": "Lowercase"})", "normalizer: type 'Lowercase'"},
     {"NormalizerSequence", "/normalizer", R"({"type": "Sequence", "normalizers": [{"type": "NFKC"}]})", "normalizers[0]"},

@@ -1,10 +1,8 @@
-#include "core/rng.h"
 #include "ops/cpu/attention.h"
 #include "ops/cpu/attention_plan.h"
 
 #include <omp.h>
 
-#include <array>
 #include <cstddef>
 #include <cstring>
 

@@ -353,10 +353,8 @@ int64_t cross_entropy_scratch_bytes(const Exec& exec, int64_t rows, int64_t voca
   measure.tensor("logits", DType::kF32, {chunk, plan.block});
   measure.tensor("d_logits", exec.compute, {chunk, plan.block});
   measure.tensor("transposed", exec.compute, {plan.block, round_up(chunk, group)});
-  const std::array<int64_t, 1> forward = {hidden};
-  const std::array<int64_t, 1> back = {chunk};
-  plan_gemm(inner, plan.block, forward);
-  plan_gemm(inner, hidden, back);
+  plan_gemm(inner, plan.block, std::span(&hidden, 1));
+  for (const int64_t part : {chunk, rows % kRowChunk}) plan_gemm(inner, hidden, std::span(&part, 1));
   return measure.high_water();
 }
 

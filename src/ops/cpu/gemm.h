@@ -48,7 +48,7 @@ struct GemmKernels {
   DType dtype;      ///< of a and of the panels
   int group;        ///< k values side by side in a panel: 2 for bf16, 1 for f32
   int lanes;        ///< columns of a vector
-  int max_vectors;  ///< vectors of a full panel
+  int max_vectors;  ///< vectors of a full panel, whose columns are a multiple of 32: a run of every block format
   int (*max_rows)(int vectors);
   /// Packs a panel of B (K x N): B(k, n) = source(n, k), or source(k, n) when `by_rows`.
   void (*pack)(const Source& source, bool by_rows, const PanelRange& range, void* panel);

@@ -7,7 +7,7 @@ namespace tenfold::cpu {
 namespace {
 
 constexpr int kLanes = 8;
-constexpr int kMaxVectors = 2;
+constexpr int kMaxVectors = 4;
 constexpr int kMaxRows = 4;
 constexpr int64_t kChunk = 256;
 

@@ -104,14 +104,19 @@ int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_featu
   measure.tensor("transposed", exec.compute, {2 * std::max<int64_t>(rank, 1), std::min(tokens, kTokenBlock) + 1});
   const std::array<int64_t, 2> forward = {in_features, rank};
   const std::array<int64_t, 2> backward = {out_features, rank};
-  const std::array<int64_t, 1> over_tokens = {std::min(tokens, kTokenBlock)};
-  plan_gemm(plan, out_features, std::span(forward).first(rank > 0 ? 2 : 1));
-  plan_gemm(plan, in_features, std::span(backward).first(rank > 0 ? 2 : 1));
+  // With and without the LoRA term: the groups of panels round differently.
+  plan_gemm(plan, out_features, std::span(forward).first(1));
+  plan_gemm(plan, in_features, std::span(backward).first(1));
   if (rank > 0) {
+    plan_gemm(plan, out_features, forward);
+    plan_gemm(plan, in_features, backward);
+    plan_gemm(plan, in_features, std::span(backward).last(1));
     plan_gemm(plan, rank, std::span(forward).first(1));
     plan_gemm(plan, rank, std::span(backward).first(1));
-    plan_gemm(plan, in_features, over_tokens);
-    plan_gemm(plan, out_features, over_tokens);
+    for (const int64_t tokens_in_block : {std::min(tokens, kTokenBlock), tokens % kTokenBlock}) {
+      plan_gemm(plan, in_features, std::span(&tokens_in_block, 1));
+      plan_gemm(plan, out_features, std::span(&tokens_in_block, 1));
+    }
   }
   return measure.high_water();
 }

@@ -1,4 +1,480 @@
+// Attention by tiles with bf16 products and f32 sums (Dao, FlashAttention-2, arXiv 2307.08691) in AVX-512 BF16. Both operands of
+// a product are taken in pairs along the summed dimension: a 32-bit broadcast of a row against a vector of 16 pairs.
+
 #include "ops/cpu/isa/attention_kernels.h"
+
+#include <immintrin.h>
+
+#include <cstdint>
+
 namespace tenfold::cpu {
-const AttentionKernels& attention_avx512_bf16() { return attention_f32_avx512(); }
+namespace {
+
+using Bits = uint16_t;  // of a bf16
+
+constexpr int64_t kBlock = kAttentionBlock;
+constexpr int64_t kStep = 2 * kBlock;  // keys of one softmax step
+constexpr int64_t kRows = 4;           // of a register tile: 4 x 4 vectors keep both multipliers busy and divide every block
+constexpr int64_t kForwardRows = 24 * kRows;
+constexpr float kLog2E = 1.44269504F;
+constexpr float kLowest = -3.0e38F;
+
+// Minimax polynomial of 2^x on [0, 1), relative error 7.5e-8 before rounding.
+constexpr float kExp2Terms[6] = {0.9999999403953552F,  0.6931530833244324F,  0.24015361070632935F,
+                                 0.05582631751894951F, 0.00898933969438076F, 0.0018775766948238015F};
+
+inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+inline __m512bh pairs(const Bits* p) { return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p)); }
+inline __m512bh pair_everywhere(const Bits* p) {
+  int32_t bits;
+  __builtin_memcpy(&bits, p, sizeof bits);
+  return reinterpret_cast<__m512bh>(_mm512_set1_epi32(bits));
+}
+inline __mmask16 first_lanes(int64_t n) {
+  return n >= 16 ? __mmask16{0xffff} : static_cast<__mmask16>((1U << larger(0, n)) - 1U);
+}
+
+// 2^x to 2e-7 for any x (0 and infinity where it must, NaN stays): 2^floor(x) times a minimax polynomial on [0, 1).
+inline __m512 exp2(__m512 x) {
+  const __m512 f = _mm512_reduce_ps(x, 0x09);  // x - floor(x)
+  __m512 p = _mm512_set1_ps(kExp2Terms[5]);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kExp2Terms[4]));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kExp2Terms[3]));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kExp2Terms[2]));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kExp2Terms[1]));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(kExp2Terms[0]));
+  return _mm512_scalef_ps(p, x);
+}
+
+// c (4, NV vectors) = or += a b over `runs` runs of `depth` pairs: a's rows hold the pairs of all runs one after the other, b's
+// runs lie b_run elements apart and their pairs b_stride.
+template <int NV, bool kAccumulate>
+inline void tile(int64_t runs, int64_t depth, const Bits* a, int64_t a_stride, const Bits* b, int64_t b_stride, int64_t b_run,
+                 float* c, int64_t c_stride) {
+  __m512 sum[kRows][NV];
+#pragma GCC unroll 4
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) sum[i][j] = kAccumulate ? _mm512_loadu_ps(c + i * c_stride + 16 * j) : _mm512_setzero_ps();
+  for (int64_t run = 0; run < runs; ++run, b += b_run) {
+    const Bits* row = b;
+    for (int64_t k = 0; k < depth; ++k, row += b_stride, a += 2) {
+      __m512bh vectors[NV];
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) vectors[j] = pairs(row + 32 * j);
+#pragma GCC unroll 4
+      for (int i = 0; i < kRows; ++i) {
+        const __m512bh value = pair_everywhere(a + i * a_stride);
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], value, vectors[j]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) _mm512_storeu_ps(c + i * c_stride + 16 * j, sum[i][j]);
+}
+
+// The same over all columns of c, a multiple of 16.
+template <bool kAccumulate>
+inline void tile_row(int64_t cols, int64_t runs, int64_t depth, const Bits* a, int64_t a_stride, const Bits* b, int64_t b_stride,
+                     int64_t b_run, float* c, int64_t c_stride) {
+  int64_t j = 0;
+  for (; j + 64 <= cols; j += 64) tile<4, kAccumulate>(runs, depth, a, a_stride, b + 2 * j, b_stride, b_run, c + j, c_stride);
+  switch (cols - j) {
+    case 48: return tile<3, kAccumulate>(runs, depth, a, a_stride, b + 2 * j, b_stride, b_run, c + j, c_stride);
+    case 32: return tile<2, kAccumulate>(runs, depth, a, a_stride, b + 2 * j, b_stride, b_run, c + j, c_stride);
+    case 16: return tile<1, kAccumulate>(runs, depth, a, a_stride, b + 2 * j, b_stride, b_run, c + j, c_stride);
+    default: return;
+  }
+}
+
+// ---- packing ----
+
+inline void transpose16(__m512i r[16]) {
+  __m512i t[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+    t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
+    r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
+    r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
+    r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
+    t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xdd);
+    t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
+    t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xdd);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
+    r[4 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0x88);
+    r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd);
+    r[12 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0xdd);
+  }
+}
+
+inline const Bits* row_of(const HeadRows& rows, int64_t i) { return static_cast<const Bits*>(rows.data) + i * rows.stride; }
+
+// Rows [0, count) of 64 as (E / 2, 64, 2): pairs of the head dimension side by side, rows along the lanes; zeros for the others.
+void pack_columns(const HeadRows& rows, int64_t count, int64_t head_dim, Bits* out) {
+  for (int64_t r = 0; r < kBlock; r += 16)
+    for (int64_t e = 0; e < head_dim; e += 32) {
+      const int64_t wide = smaller(16, (head_dim - e) / 2);
+      __m512i block[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i)
+        block[i] = r + i < count ? _mm512_maskz_loadu_epi32(first_lanes(wide), row_of(rows, r + i) + e) : _mm512_setzero_si512();
+      transpose16(block);
+      for (int64_t i = 0; i < wide; ++i) _mm512_storeu_si512(out + ((e / 2 + i) * kBlock + r) * 2, block[i]);
+    }
+}
+
+// The same as (32, E, 2): pairs of rows side by side.
+void pack_row_pairs(const HeadRows& rows, int64_t count, int64_t head_dim, Bits* out) {
+  for (int64_t r = 0; r < kBlock; r += 2)
+    for (int64_t e = 0; e < head_dim; e += 16) {
+      const __m256i zero = _mm256_setzero_si256();
+      const __m256i even = r < count ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row_of(rows, r) + e)) : zero;
+      const __m256i odd = r + 1 < count ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row_of(rows, r + 1) + e)) : zero;
+      const __m512i both = _mm512_or_si512(_mm512_cvtepu16_epi32(even), _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16));
+      _mm512_storeu_si512(out + (r / 2 * head_dim + e) * 2, both);
+    }
+}
+
+// The same as they lie, (64, E).
+void pack_rows(const HeadRows& rows, int64_t count, int64_t padded_count, int64_t head_dim, Bits* out) {
+  for (int64_t r = 0; r < padded_count; ++r)
+    for (int64_t e = 0; e < head_dim; e += 16) {
+      const __m256i x =
+          r < count ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row_of(rows, r) + e)) : _mm256_setzero_si256();
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + r * head_dim + e), x);
+    }
+}
+
+// (E, 64) from pack_columns' (E / 2, 64, 2).
+void split_columns(const Bits* columns, int64_t head_dim, Bits* out) {
+  for (int64_t e = 0; e < head_dim; e += 2)
+    for (int64_t r = 0; r < kBlock; r += 16) {
+      const __m512i both = _mm512_loadu_si512(columns + (e / 2 * kBlock + r) * 2);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + e * kBlock + r), _mm512_cvtepi32_epi16(both));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + (e + 1) * kBlock + r),
+                          _mm512_cvtepi32_epi16(_mm512_srli_epi32(both, 16)));
+    }
+}
+
+inline __m512 widen(const Bits* p) {
+  return _mm512_castsi512_ps(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
+}
+
+inline void store_bf16(Bits* p, __m512 x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+}
+
+inline void store_bf16_pair(Bits* p, __m512 low, __m512 high) {
+  _mm512_storeu_si512(p, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+}
+
+// ---- forward ----
+
+// K (E / 2, 64, 2), V (32, E, 2).
+int64_t forward_key_bytes(int64_t head_dim) { return 2 * kBlock * head_dim * 2; }
+
+struct ForwardScratch {
+  float* o;  // (rows, E)
+  float* l;  // (rows, 16): sums by lane
+  float* m;  // (rows)
+  float* s;  // (4, 128)
+  Bits* p;   // (4, 128)
+  Bits* q;   // (rows, E)
+
+  ForwardScratch(void* at, int64_t head_dim) {
+    o = static_cast<float*>(at);
+    l = o + kForwardRows * head_dim;
+    m = l + kForwardRows * 16;
+    s = m + kForwardRows;
+    p = reinterpret_cast<Bits*>(s + kRows * kStep);
+    q = p + kRows * kStep;
+  }
+};
+
+int64_t forward_thread_bytes(int64_t head_dim) { return kForwardRows * (6 * head_dim + 17 * 4) + kRows * kStep * 6; }
+
+void pack_forward(const HeadRows& k, const HeadRows& v, int64_t count, int64_t head_dim, void* out) {
+  auto* keys = static_cast<Bits*>(out);
+  pack_columns(k, count, head_dim, keys);
+  pack_row_pairs(v, count, head_dim, keys + kBlock * head_dim);
+}
+
+// One row's scores s (16 N) become probabilities p in bf16; l, o and m follow when the maximum grows. Lanes from `seen` on are
+// masked.
+template <int N, bool kMasked>
+inline void softmax_row(const float* s, int64_t seen, float factor, float* m, float* l, float* o, int64_t head_dim, Bits* p) {
+  const __m512 c = _mm512_set1_ps(factor);
+  __m512 x[N];
+  __mmask16 mask[N];
+#pragma GCC unroll 8
+  for (int j = 0; j < N; ++j) {
+    mask[j] = kMasked ? first_lanes(seen - 16 * j) : __mmask16{0xffff};
+    x[j] = _mm512_loadu_ps(s + 16 * j);
+    if (kMasked) x[j] = _mm512_mask_mov_ps(_mm512_set1_ps(kLowest), mask[j], x[j]);
+  }
+  __m512 top = x[0];
+#pragma GCC unroll 8
+  for (int j = 1; j < N; ++j) top = _mm512_max_ps(x[j], top);
+  top = _mm512_mul_ps(top, c);
+  __m512 sum = _mm512_loadu_ps(l);
+  if (_mm512_cmp_ps_mask(top, _mm512_set1_ps(*m), _CMP_GT_OQ) != 0) {
+    const float highest = _mm512_reduce_max_ps(top);
+    const __m512 rescale = exp2(_mm512_set1_ps(*m - highest));
+    *m = highest;
+    sum = _mm512_mul_ps(sum, rescale);
+    for (int64_t e = 0; e < head_dim; e += 16) _mm512_storeu_ps(o + e, _mm512_mul_ps(_mm512_loadu_ps(o + e), rescale));
+  }
+  const __m512 shift = _mm512_set1_ps(*m);
+#pragma GCC unroll 8
+  for (int j = 0; j < N; ++j) {
+    x[j] = exp2(_mm512_fmsub_ps(x[j], c, shift));
+    if (kMasked) x[j] = _mm512_maskz_mov_ps(mask[j], x[j]);
+    sum = _mm512_add_ps(sum, x[j]);
+  }
+  _mm512_storeu_ps(l, sum);
+#pragma GCC unroll 4
+  for (int j = 0; j < N; j += 2) store_bf16_pair(p + 16 * j, x[j], x[j + 1]);
+}
+
+// Rows r .. r + 3 against the step of 128 keys at `block`.
+inline void forward_step(const ForwardRun& run, const ForwardScratch& t, int64_t r, int64_t first, const Bits* block) {
+  const int64_t head_dim = run.head_dim;
+  const int64_t block_size = 2 * kBlock * head_dim;
+  const int64_t most = run.visible + smaller(r + kRows, run.rows) - 1 - first;  // keys of the step that the last row sees
+  if (most <= 0) return;
+  const int64_t blocks = most > kBlock ? 2 : 1;
+  for (int64_t b = 0; b < blocks; ++b)
+    tile<4, false>(1, head_dim / 2, t.q + r * head_dim, head_dim, block + b * block_size, 2 * kBlock, 0, t.s + b * kBlock, kStep);
+  const float factor = run.scale * kLog2E;
+  for (int64_t i = 0; i < kRows; ++i) {
+    const float* s = t.s + i * kStep;
+    Bits* p = t.p + i * kStep;
+    const int64_t row = r + i;
+    const int64_t seen = run.visible + row - first;
+    float* m = t.m + row;
+    float* l = t.l + 16 * row;
+    float* o = t.o + row * head_dim;
+    if (blocks == 2)
+      seen < kStep ? softmax_row<8, true>(s, seen, factor, m, l, o, head_dim, p)
+                   : softmax_row<8, false>(s, seen, factor, m, l, o, head_dim, p);
+    else
+      seen < kBlock ? softmax_row<4, true>(s, seen, factor, m, l, o, head_dim, p)
+                    : softmax_row<4, false>(s, seen, factor, m, l, o, head_dim, p);
+  }
+  tile_row<true>(head_dim, blocks, kBlock / 2, t.p, kStep, block + kBlock * head_dim, 2 * head_dim, block_size,
+                 t.o + r * head_dim, head_dim);
+}
+
+void forward(const ForwardRun& run) {
+  const int64_t head_dim = run.head_dim;
+  const ForwardScratch t(run.scratch, head_dim);
+  const int64_t rows = (run.rows + kRows - 1) / kRows * kRows;
+  pack_rows(run.q, run.rows, rows, head_dim, t.q);
+  for (int64_t i = 0; i < rows * head_dim; ++i) t.o[i] = 0.0F;
+  for (int64_t i = 0; i < rows * 16; ++i) t.l[i] = 0.0F;
+  for (int64_t i = 0; i < rows; ++i) t.m[i] = kLowest;
+  const auto* block = static_cast<const Bits*>(run.keys);
+  for (int64_t first = 0; first < run.visible + run.rows - 1; first += kStep, block += 4 * kBlock * head_dim)
+    for (int64_t r = 0; r < rows; r += kRows) forward_step(run, t, r, first, block);
+  for (int64_t r = 0; r < run.rows; ++r) {
+    const float total = _mm512_reduce_add_ps(_mm512_loadu_ps(t.l + 16 * r));
+    const __m512 inverse = _mm512_set1_ps(1.0F / total);
+    auto* o = static_cast<Bits*>(run.o.data) + r * run.o.stride;
+    for (int64_t e = 0; e < head_dim; e += 16) store_bf16(o + e, _mm512_mul_ps(_mm512_loadu_ps(t.o + r * head_dim + e), inverse));
+    if (run.lse != nullptr)
+      run.lse[r] = static_cast<float>((static_cast<double>(t.m[r]) + __builtin_log2(total)) * 0.6931471805599453);
+  }
+}
+
+// ---- backward ----
+
+// K, V (64, E), K transposed (E, 64).
+int64_t backward_key_bytes(int64_t head_dim) { return 3 * kBlock * head_dim * 2; }
+// Q, dO (E / 2, 64, 2), Q, dO (32, E, 2), lse in base 2 and delta (64).
+int64_t backward_query_bytes(int64_t head_dim) { return 4 * kBlock * head_dim * 2 + 2 * kBlock * 4; }
+
+struct BackwardScratch {
+  float* s;         // (4, 64)
+  float* d_p;       // (4, 64)
+  Bits* p;          // (4, 64)
+  Bits* d_s;        // (4, 64)
+  Bits* d_s_pairs;  // (32, 64, 2)
+
+  explicit BackwardScratch(void* at) {
+    s = static_cast<float*>(at);
+    d_p = s + kRows * kBlock;
+    p = reinterpret_cast<Bits*>(d_p + kRows * kBlock);
+    d_s = p + kRows * kBlock;
+    d_s_pairs = d_s + kRows * kBlock;
+  }
+};
+
+int64_t backward_thread_bytes(int64_t /*head_dim*/) { return kRows * kBlock * 12 + kBlock * kBlock * 2; }
+
+void pack_keys(const HeadRows& k, const HeadRows& v, int64_t count, int64_t head_dim, void* out) {
+  const int64_t part = kBlock * head_dim;
+  auto* keys = static_cast<Bits*>(out);
+  pack_columns(k, count, head_dim, keys);  // K by columns lies where K by rows comes afterwards
+  split_columns(keys, head_dim, keys + 2 * part);
+  pack_rows(k, count, kBlock, head_dim, keys);
+  pack_rows(v, count, kBlock, head_dim, keys + part);
+}
+
+void pack_queries(const HeadRows& q, const HeadRows& d_o, const HeadRows& o, const float* lse, int64_t count, int64_t head_dim,
+                  void* out) {
+  const int64_t part = kBlock * head_dim;
+  auto* queries = static_cast<Bits*>(out);
+  pack_columns(q, count, head_dim, queries);
+  pack_columns(d_o, count, head_dim, queries + part);
+  pack_row_pairs(q, count, head_dim, queries + 2 * part);
+  pack_row_pairs(d_o, count, head_dim, queries + 3 * part);
+  auto* lse2 = reinterpret_cast<float*>(queries + 4 * part);
+  float* delta = lse2 + kBlock;
+  for (int64_t r = 0; r < kBlock; ++r) {
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t e = 0; r < count && e < head_dim; e += 16)
+      sum = _mm512_fmadd_ps(widen(row_of(d_o, r) + e), widen(row_of(o, r) + e), sum);
+    delta[r] = _mm512_reduce_add_ps(sum);
+    lse2[r] = r < count ? lse[r] * kLog2E : 0.0F;
+  }
+}
+
+// P^T and dS^T of 4 keys (rows) by 64 queries (lanes) from their products; query lanes below `hidden` + row do not see the key of
+// the row.
+template <bool kMasked>
+inline void softmax_backward(const BackwardScratch& t, const float* lse2, const float* delta, float factor, int64_t hidden,
+                             int64_t r) {
+  const __m512 c = _mm512_set1_ps(factor);
+  const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
+                                              20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  for (int64_t j = 0; j < kBlock; j += 32) {
+    __m512 d_s[kRows][2];
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i) {
+      __m512 p[2];
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const int64_t at = j + 16 * h;
+        p[h] = exp2(_mm512_fmsub_ps(_mm512_loadu_ps(t.s + i * kBlock + at), c, _mm512_loadu_ps(lse2 + at)));
+        d_s[i][h] = _mm512_mul_ps(p[h], _mm512_sub_ps(_mm512_loadu_ps(t.d_p + i * kBlock + at), _mm512_loadu_ps(delta + at)));
+        if (kMasked) {
+          const __mmask16 mask = static_cast<__mmask16>(~first_lanes(hidden + i - at));
+          p[h] = _mm512_maskz_mov_ps(mask, p[h]);
+          d_s[i][h] = _mm512_maskz_mov_ps(mask, d_s[i][h]);
+        }
+      }
+      store_bf16_pair(t.p + i * kBlock + j, p[0], p[1]);
+      store_bf16_pair(t.d_s + i * kBlock + j, d_s[i][0], d_s[i][1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < kRows; i += 2)
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; ++h) {
+        const __m512i both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(d_s[i + 1][h], d_s[i][h]));
+        _mm512_storeu_si512(t.d_s_pairs + ((r + i) / 2 * kBlock + j + 16 * h) * 2, _mm512_permutexvar_epi16(interleave, both));
+      }
+  }
+}
+
+void backward(const BackwardRun& run) {
+  const int64_t head_dim = run.head_dim;
+  const int64_t part = kBlock * head_dim;
+  const BackwardScratch t(run.scratch);
+  const auto* keys = static_cast<const Bits*>(run.keys);
+  const Bits* values = keys + part;
+  const Bits* keys_t = values + part;
+  const float factor = run.scale * kLog2E;
+  const int64_t first_key = run.key_block * kBlock;
+  const int64_t first_query = larger(0, first_key + 1 - run.visible);  // the first that sees a key of this block
+  for (int64_t begin = first_query / kBlock * kBlock; begin < run.queries; begin += kBlock) {
+    const Bits* q = reinterpret_cast<const Bits*>(static_cast<const char*>(run.queries_packed) +
+                                                  begin / kBlock * backward_query_bytes(head_dim));
+    const Bits* d_o = q + part;
+    const Bits* q_pairs = d_o + part;
+    const Bits* d_o_pairs = q_pairs + part;
+    const auto* lse2 = reinterpret_cast<const float*>(d_o_pairs + part);
+    for (int64_t r = 0; r < kBlock; r += kRows) {
+      tile<4, false>(1, head_dim / 2, keys + r * head_dim, head_dim, q, 2 * kBlock, 0, t.s, kBlock);
+      tile<4, false>(1, head_dim / 2, values + r * head_dim, head_dim, d_o, 2 * kBlock, 0, t.d_p, kBlock);
+      const int64_t hidden = first_key + r + 1 - run.visible - begin;  // queries of the block that do not see key r
+      if (hidden + kRows > 1)
+        softmax_backward<true>(t, lse2, lse2 + kBlock, factor, hidden, r);
+      else
+        softmax_backward<false>(t, lse2, lse2 + kBlock, factor, hidden, r);
+      tile_row<true>(head_dim, 1, kBlock / 2, t.p, kBlock, d_o_pairs, 2 * head_dim, 0, run.d_v + r * head_dim, head_dim);
+      tile_row<true>(head_dim, 1, kBlock / 2, t.d_s, kBlock, q_pairs, 2 * head_dim, 0, run.d_k + r * head_dim, head_dim);
+    }
+    float* d_q = run.d_q + begin / kBlock * part;
+    for (int64_t e = 0; e < head_dim; e += kRows)
+      tile<4, true>(1, kBlock / 2, keys_t + e * kBlock, kBlock, t.d_s_pairs, 2 * kBlock, 0, d_q + e * kBlock, kBlock);
+  }
+}
+
+// The accumulators are (E, 64): queries along the lanes.
+void store_d_q(const float* parts, int64_t part_stride, int64_t part_count, float scale, int64_t count, int64_t head_dim,
+               const HeadRows& out) {
+  const __m512 factor = _mm512_set1_ps(scale);
+  for (int64_t e = 0; e < head_dim; e += 16)
+    for (int64_t r = 0; r < count; r += 16) {
+      __m512i block[16];
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i) {
+        const float* at = parts + (e + i) * kBlock + r;
+        __m512 sum = _mm512_loadu_ps(at);
+        for (int64_t part = 1; part < part_count; ++part) sum = _mm512_add_ps(sum, _mm512_loadu_ps(at + part * part_stride));
+        block[i] = _mm512_castps_si512(_mm512_mul_ps(sum, factor));
+      }
+      transpose16(block);
+      for (int64_t i = 0; i < smaller(16, count - r); ++i) {
+        const __m512 row = _mm512_castsi512_ps(block[i]);
+        if (out.bf16)
+          store_bf16(static_cast<Bits*>(out.data) + (r + i) * out.stride + e, row);
+        else
+          _mm512_storeu_ps(static_cast<float*>(out.data) + (r + i) * out.stride + e, row);
+      }
+    }
+}
+
+int64_t decode_thread_bytes(int64_t head_dim) { return attention_f32_avx512().decode_thread_bytes(head_dim); }
+void decode(const DecodeRun& run) { attention_f32_avx512().decode(run); }
+
+constexpr AttentionKernels kKernels = {
+    .forward_rows = kForwardRows,
+    .forward_key_bytes = forward_key_bytes,
+    .forward_thread_bytes = forward_thread_bytes,
+    .pack_forward = pack_forward,
+    .forward = forward,
+    .backward_key_bytes = backward_key_bytes,
+    .backward_query_bytes = backward_query_bytes,
+    .backward_thread_bytes = backward_thread_bytes,
+    .pack_keys = pack_keys,
+    .pack_queries = pack_queries,
+    .backward = backward,
+    .store_d_q = store_d_q,
+    .decode_thread_bytes = decode_thread_bytes,
+    .decode = decode,
+};
+
+}  // namespace
+
+const AttentionKernels& attention_avx512_bf16() { return kKernels; }
+
 }  // namespace tenfold::cpu

@@ -7,8 +7,8 @@ namespace tenfold::cpu {
 namespace {
 
 constexpr int kLanes = 8;
-constexpr int kMaxVectors = 2;
-constexpr int kMaxRows = 6;
+constexpr int kMaxVectors = 4;
+constexpr int kMaxRows = 3;  ///< 12 accumulators, 3 broadcasts and one vector of the panel fill the 16 registers
 
 int max_rows(int /*vectors*/) { return kMaxRows; }
 
@@ -28,41 +28,46 @@ void store(const Tile& t, int row, int vector, __m256 sum) {
 template <int kRows, int kVectors>
 void tile_kernel(const Tile& t) {
   __m256 sum[kRows][kVectors];
-#pragma GCC unroll 6
+#pragma GCC unroll 3
   for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) sum[i][j] = _mm256_setzero_ps();
   for (int s = 0; s < t.terms; ++s) {
     const auto* a = static_cast<const float*>(t.term[s].a);
     const auto* b = static_cast<const float*>(t.term[s].b);
     const int64_t stride = t.term[s].a_stride;
     for (int64_t k = 0; k < t.term[s].steps; ++k, b += kVectors * kLanes) {
-      __m256 panel[kVectors];
-#pragma GCC unroll 2
-      for (int j = 0; j < kVectors; ++j) panel[j] = _mm256_loadu_ps(b + j * kLanes);
-#pragma GCC unroll 6
-      for (int i = 0; i < kRows; ++i) {
-        const __m256 value = _mm256_broadcast_ss(a + i * stride + k);
-#pragma GCC unroll 2
-        for (int j = 0; j < kVectors; ++j) sum[i][j] = _mm256_fmadd_ps(panel[j], value, sum[i][j]);
+      __m256 value[kRows];
+#pragma GCC unroll 3
+      for (int i = 0; i < kRows; ++i) value[i] = _mm256_broadcast_ss(a + i * stride + k);
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) {
+        const __m256 panel = _mm256_loadu_ps(b + j * kLanes);
+#pragma GCC unroll 3
+        for (int i = 0; i < kRows; ++i) sum[i][j] = _mm256_fmadd_ps(panel, value[i], sum[i][j]);
       }
     }
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 3
   for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; ++j) store(t, i, j, sum[i][j]);
 }
 
-template <int kVectors, int kRows = kMaxRows>
+template <int kVectors>
 void tile_of_rows(const Tile& t) {
-  if (t.rows == kRows) return tile_kernel<kRows, kVectors>(t);
-  if constexpr (kRows > 1) tile_of_rows<kVectors, kRows - 1>(t);
+  if (t.rows == 3) return tile_kernel<3, kVectors>(t);
+  if (t.rows == 2) return tile_kernel<2, kVectors>(t);
+  tile_kernel<1, kVectors>(t);
 }
 
 void tile(const Tile& t) {
-  if (t.vectors == 1) return tile_of_rows<1>(t);
-  tile_of_rows<2>(t);
+  switch (t.vectors) {
+    case 1: return tile_of_rows<1>(t);
+    case 2: return tile_of_rows<2>(t);
+    case 3: return tile_of_rows<3>(t);
+    default: return tile_of_rows<4>(t);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "eval/grid_task.h"
+
+#include <cstdint>
+#include <string>
+
+namespace tenfold {
+
+/// Where and with what the published system's files are written (evaluations.md 1.2).
+struct ReferenceLayout {
+  std::string directory;   ///< its output_dir, such as data/results/needle
+  std::string result_dir;  ///< below it; see reference_result_dir
+  std::string command;     ///< the command line, for metrics.log
+  Json arguments = Json::object();
+  int64_t unix_time = 0;  ///< seconds; shown in UTC+8 as there
+};
+
+/// The last two non-empty components of the adapter's path, else of the model's.
+std::string reference_result_dir(const std::string& model, const std::string& adapter);
+
+/// Writes RESULT_DIR/results.json and RESULT_DIR/config.json and appends an entry to metrics.log, for needle and passkey. Throws
+/// IoError.
+void write_reference_layout(const ReferenceLayout& layout, const std::string& task, const GridResult& result);
+
+}  // namespace tenfold

@@ -1,0 +1,244 @@
+#include "report/run_data.h"
+
+#include "core/error.h"
+#include "format/mapped_file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <string_view>
+
+namespace tenfold {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+bool has_file(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
+Json read_object(const fs::path& path) {
+  const std::string name = path.string();
+  Json json = parse_json(read_text_file(name), name);
+  if (!json.is_object()) throw_input("{}: expected an object, got {}", name, json.type_name());
+  return json;
+}
+
+/// A number, or NaN where the key is missing or null (a loss that was not finite).
+double number_or_nan(const Json& line, std::string_view key, const std::string& where) {
+  return json_number_or(line, key, kNaN, where);
+}
+
+bool flag(const Json& line, const char* key, const std::string& where) {
+  if (!line.contains(key)) throw_input("{}: {}: missing, expected true or false", where, key);
+  return json_bool_or(line, key, false, where);
+}
+
+std::vector<int64_t> integers(const Json& object, const char* key, const std::string& where) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_array()) throw_input("{}: {}: expected an array of integers", where, key);
+  std::vector<int64_t> values;
+  for (const Json& value : *found) {
+    if (!value.is_number_integer())
+      throw_input("{}: {}: expected an array of integers, got {}", where, key, value.dump().substr(0, 80));
+    values.push_back(value.get<int64_t>());
+  }
+  if (values.empty()) throw_input("{}: {}: expected an array of integers, got an empty one", where, key);
+  return values;
+}
+
+void read_answers(EvalData& eval, const std::string& path) {
+  const bool needle = eval.kind == "needle";
+  for_each_json_line(path, [&](Json& line, int64_t number) {
+    const std::string where = fmt::format("{}:{}", path, number);
+    GridAnswer answer;
+    answer.length = json_int(line, "length", where);
+    answer.depth = json_int(line, "depth", where);
+    answer.prompt_tokens = json_int(line, "prompt_tokens", where);
+    answer.hit = flag(line, "hit", where);
+    answer.exact = flag(line, needle ? "exact" : "accuracy", where);
+    answer.score = json_number(line, needle ? "rouge" : "fuzz", where);
+    answer.target = json_string(line, "target", where);
+    answer.output = json_string(line, "output", where);
+    const auto in = [](const std::vector<int64_t>& grid, int64_t value) {
+      return std::find(grid.begin(), grid.end(), value) != grid.end();
+    };
+    if (!in(eval.lengths, answer.length) || !in(eval.depths, answer.depth)) {
+      throw_input("{}: length {} at depth {} is not in the grid of config.json", where, answer.length, answer.depth);
+    }
+    if (eval.find(answer.length, answer.depth) != nullptr) {
+      throw_input("{}: length {} at depth {} is answered twice (duplicate)", where, answer.length, answer.depth);
+    }
+    eval.answers.push_back(std::move(answer));
+  });
+}
+
+void read_positions(EvalData& eval, const std::string& path) {
+  const auto found = eval.metrics.find("by_position");
+  if (found == eval.metrics.end()) return;
+  if (!found->is_array()) throw_input("{}: by_position: expected an array, got {}", path, found->type_name());
+  for (const Json& bucket : *found) {
+    const std::string where = fmt::format("{}: by_position[{}]", path, eval.by_position.size());
+    BucketLoss loss;
+    loss.positions = json_string(bucket, "positions", where);
+    loss.begin = json_int(bucket, "begin", where);
+    loss.end = json_int(bucket, "end", where);
+    loss.tokens = json_int(bucket, "tokens", where);
+    loss.nll = json_number(bucket, "nll", where);
+    eval.by_position.push_back(std::move(loss));
+  }
+}
+
+std::vector<TrainPoint> read_train(const std::string& path) {
+  std::vector<TrainPoint> points;
+  for_each_json_line(path, [&](Json& line, int64_t number) {
+    if (!line.contains("loss")) return;  // an evaluation on the way
+    const std::string where = fmt::format("{}:{}", path, number);
+    TrainPoint p;
+    p.step = static_cast<double>(json_int(line, "step", where));
+    p.loss = number_or_nan(line, "loss", where);
+    p.answer_loss = number_or_nan(line, "answer_loss", where);
+    p.lm_loss = number_or_nan(line, "lm_loss", where);
+    p.learning_rate = number_or_nan(line, "learning_rate", where);
+    p.grad_norm = number_or_nan(line, "grad_norm", where);
+    p.tokens = number_or_nan(line, "tokens", where);
+    p.seconds = number_or_nan(line, "seconds", where);
+    p.peak_bytes = number_or_nan(line, "peak_bytes", where);
+    points.push_back(p);
+  });
+  return points;
+}
+
+std::vector<PlannedBytes> read_memory(const fs::path& path) {
+  const Json json = read_object(path);
+  const std::string name = path.string();
+  const auto rows = json.find("planned");
+  if (rows == json.end() || !rows->is_array()) throw_input("{}: planned: expected an array of {{name, use, bytes}}", name);
+  std::vector<PlannedBytes> planned;
+  for (const Json& row : *rows) {
+    const std::string where = fmt::format("{}: planned[{}]", name, planned.size());
+    planned.push_back({json_string(row, "name", where), json_string(row, "use", where), json_number(row, "bytes", where)});
+  }
+  return planned;
+}
+
+/// The "# key: value" lines that a run's config.toml begins with.
+std::vector<std::pair<std::string, std::string>> read_headings(std::string_view text) {
+  std::vector<std::pair<std::string, std::string>> headings;
+  while (text.starts_with("# ")) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(2, end - 2);
+    const size_t colon = line.find(": ");
+    if (colon != std::string_view::npos) {
+      headings.emplace_back(line.substr(0, colon), line.substr(colon + 2));
+    } else if (headings.empty()) {
+      headings.emplace_back("title", line);
+    }
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return headings;
+}
+
+std::vector<EvalData> read_evals(const fs::path& folder) {
+  std::vector<EvalData> evals;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.is_directory() && has_file(entry.path() / "config.json")) evals.push_back(read_eval(entry.path().string()));
+  }
+  std::sort(evals.begin(), evals.end(), [](const EvalData& a, const EvalData& b) { return a.name < b.name; });
+  return evals;
+}
+
+}  // namespace
+
+const GridAnswer* EvalData::find(int64_t length, int64_t depth) const {
+  for (const GridAnswer& answer : answers) {
+    if (answer.length == length && answer.depth == depth) return &answer;
+  }
+  return nullptr;
+}
+
+int64_t EvalData::hits() const {
+  return std::count_if(answers.begin(), answers.end(), [](const GridAnswer& a) { return a.hit; });
+}
+
+int64_t EvalData::hits(int64_t length) const {
+  return std::count_if(answers.begin(), answers.end(), [&](const GridAnswer& a) { return a.length == length && a.hit; });
+}
+
+int64_t EvalData::cells(int64_t length) const {
+  return std::count_if(answers.begin(), answers.end(), [&](const GridAnswer& a) { return a.length == length; });
+}
+
+const EvalData* RunData::find(const std::string& name) const {
+  for (const EvalData& eval : evals) {
+    if (eval.name == name) return &eval;
+  }
+  return nullptr;
+}
+
+std::string RunData::heading(const std::string& key) const {
+  for (const auto& [name, value] : headings) {
+    if (name == key) return value;
+  }
+  return "";
+}
+
+std::string RunData::fact(const std::string& prefix) const {
+  for (const auto& [name, value] : headings) {
+    if (name == "fact" && value.starts_with(prefix)) return value.substr(prefix.size());
+  }
+  return "";
+}
+
+EvalData read_eval(const std::string& directory) {
+  const fs::path folder(directory);
+  EvalData eval;
+  eval.path = directory;
+  eval.name = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
+  if (!has_file(folder / "config.json"))
+    throw_input("{}: there is no config.json, so this is no evaluation's directory", directory);
+  eval.config = read_object(folder / "config.json");
+  const std::string config_path = (folder / "config.json").string();
+  eval.kind = json_string(eval.config, "task", config_path);
+  if (has_file(folder / "metrics.json")) eval.metrics = read_object(folder / "metrics.json");
+  if (eval.is_grid()) {
+    eval.lengths = integers(eval.config, "lengths", config_path);
+    eval.depths = integers(eval.config, "depths", config_path);
+    if (has_file(folder / "answers.jsonl")) read_answers(eval, (folder / "answers.jsonl").string());
+  }
+  if (eval.kind == "ppl") read_positions(eval, (folder / "metrics.json").string());
+  return eval;
+}
+
+RunData read_run(const std::string& labelled_path) {
+  RunData run;
+  const size_t equals = labelled_path.find('=');
+  // A path may hold "=" itself: only a label without "/" before it counts.
+  const bool labelled = equals != std::string::npos && labelled_path.find('/') > equals;
+  run.path = labelled ? labelled_path.substr(equals + 1) : labelled_path;
+  const fs::path folder = fs::path(run.path).lexically_normal();
+  run.label =
+      labelled ? labelled_path.substr(0, equals) : (folder.has_filename() ? folder : folder.parent_path()).filename().string();
+  if (run.label.empty()) throw_input("report: \"{}\": expected LABEL=DIRECTORY with a label", labelled_path);
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) throw_input("report: {}: no such run directory", run.path);
+  if (has_file(folder / "config.toml")) {
+    run.config_text = read_text_file((folder / "config.toml").string());
+    run.headings = read_headings(run.config_text);
+  }
+  if (has_file(folder / "metrics.jsonl")) run.train = read_train((folder / "metrics.jsonl").string());
+  if (has_file(folder / "memory.json")) run.planned = read_memory(folder / "memory.json");
+  run.evals = read_evals(folder / "eval");
+  if (run.train.empty() && run.evals.empty()) {
+    throw_input("report: {}: neither metrics.jsonl nor eval/TASK/config.json is in it; name directories that train or eval wrote",
+                run.path);
+  }
+  return run;
+}
+
+}  // namespace tenfold

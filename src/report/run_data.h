@@ -1,0 +1,95 @@
+#pragma once
+
+#include "format/json.h"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tenfold {
+
+/// One line of metrics.jsonl. What a line lacks is NaN.
+struct TrainPoint {
+  double step = 0;
+  double loss = 0;
+  double answer_loss = 0;
+  double lm_loss = 0;
+  double learning_rate = 0;
+  double grad_norm = 0;
+  double tokens = 0;
+  double seconds = 0;
+  double peak_bytes = 0;
+};
+
+/// One answered question of a needle or pass key grid.
+struct GridAnswer {
+  int64_t length = 0;
+  int64_t depth = 0;
+  int64_t prompt_tokens = 0;
+  bool hit = false;
+  bool exact = false;  ///< needle: exact; pass key: accuracy
+  double score = 0;    ///< needle: rouge; pass key: fuzz
+  std::string target;
+  std::string output;
+};
+
+struct BucketLoss {
+  std::string positions;
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t tokens = 0;
+  double nll = 0;
+};
+
+struct PlannedBytes {
+  std::string name;
+  std::string use;
+  double bytes = 0;
+};
+
+/// What one evaluation left in eval/TASK.
+struct EvalData {
+  std::string name;  ///< of the directory
+  std::string path;
+  std::string kind;  ///< "needle", "passkey", "ppl" ...
+  Json config = Json::object();
+  Json metrics = Json::object();  ///< empty when the evaluation has not ended
+  std::vector<int64_t> lengths;   ///< of a grid
+  std::vector<int64_t> depths;
+  std::vector<GridAnswer> answers;
+  std::vector<BucketLoss> by_position;
+
+  bool is_grid() const { return kind == "needle" || kind == "passkey"; }
+  bool is_done() const { return !metrics.empty(); }
+  const GridAnswer* find(int64_t length, int64_t depth) const;
+  int64_t hits() const;
+  int64_t hits(int64_t length) const;
+  int64_t cells(int64_t length) const;
+};
+
+/// A run directory as the report reads it. Every part may be missing.
+struct RunData {
+  std::string label;
+  std::string path;
+  std::string config_text;                                    ///< config.toml as it is
+  std::vector<std::pair<std::string, std::string>> headings;  ///< its "# key: value" lines
+  std::vector<TrainPoint> train;
+  std::vector<PlannedBytes> planned;  ///< memory.json
+  std::vector<EvalData> evals;        ///< by name
+
+  const EvalData* find(const std::string& name) const;
+  /// The heading's first value, or "".
+  std::string heading(const std::string& key) const;
+  /// What follows `prefix` in a "fact" heading, or "".
+  std::string fact(const std::string& prefix) const;
+};
+
+/// Reads eval/TASK (config.json, answers.jsonl, metrics.json). InputError names file and field of what is malformed.
+EvalData read_eval(const std::string& directory);
+
+/// Reads a run directory; "LABEL=PATH" gives it a name, else its last component. InputError: no such directory, nothing of a run
+/// in it, malformed files.
+RunData read_run(const std::string& labelled_path);
+
+}  // namespace tenfold

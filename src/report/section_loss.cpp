@@ -1,0 +1,97 @@
+// Loss by position, before and after.
+#include "report/chart.h"
+#include "report/sections.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+namespace tenfold {
+namespace {
+
+/// Every bucket that a run has, by its first position.
+std::map<int64_t, std::string> all_buckets(const std::vector<ComparedEval>& compared) {
+  std::map<int64_t, std::string> buckets;
+  for (const ComparedEval& c : compared) {
+    for (const BucketLoss& b : c.eval->by_position) buckets.emplace(b.begin, b.positions);
+  }
+  return buckets;
+}
+
+const BucketLoss* bucket_at(const EvalData& eval, int64_t begin) {
+  for (const BucketLoss& b : eval.by_position) {
+    if (b.begin == begin) return &b;
+  }
+  return nullptr;
+}
+
+void loss_table(Html& html, const std::vector<ComparedEval>& compared, const std::map<int64_t, std::string>& buckets) {
+  const bool pair = compared.size() >= 2;
+  html.open("div", {{"class", "scroll"}}).open("table").open("thead").open("tr").element("th", "Positions");
+  html.element("th", "Tokens", {{"class", "num"}});
+  for (const ComparedEval& c : compared) html.element("th", c.run->label, {{"class", "num"}});
+  if (pair) html.element("th", "Change", {{"class", "num"}});
+  html.close().close().open("tbody");
+  for (const auto& [begin, name] : buckets) {
+    const BucketLoss* const first = bucket_at(*compared.front().eval, begin);
+    const BucketLoss* const last = bucket_at(*compared.back().eval, begin);
+    html.open("tr").element("th", name, {{"scope", "row"}});
+    const BucketLoss* const any = first != nullptr ? first : last;
+    html.element("td", count_text(any == nullptr ? std::nan("") : static_cast<double>(any->tokens)), {{"class", "num"}});
+    for (const ComparedEval& c : compared) {
+      const BucketLoss* const b = bucket_at(*c.eval, begin);
+      html.element("td", b == nullptr ? "\xE2\x80\x93" : fmt::format("{:.3f}", b->nll), {{"class", "num"}});
+    }
+    if (pair)
+      html.element("td", first == nullptr || last == nullptr ? "\xE2\x80\x93" : fmt::format("{:+.3f}", last->nll - first->nll),
+                   {{"class", "num"}});
+    html.close();
+  }
+  html.close().close().close();
+}
+
+}  // namespace
+
+void write_loss_section(Html& html, const Runs& runs, const std::string& name) {
+  std::vector<ComparedEval> compared;
+  for (const ComparedEval& c : compare(runs, name)) {
+    if (!c.eval->by_position.empty()) compared.push_back(c);
+  }
+  if (compared.empty()) return;
+  const auto buckets = all_buckets(compared);
+  LineChart chart;
+  chart.title = "Mean loss by position in the window";
+  chart.y_name = "mean negative log-likelihood (nats per token)";
+  chart.x_name = "position in the window";
+  chart.height = 280;
+  for (const auto& [begin, positions] : buckets) chart.categories.push_back(positions);
+  for (const ComparedEval& c : compared) {
+    ChartSeries series;
+    series.name = c.run->label;
+    series.style = "line-" + run_class(runs, *c.run).substr(4);
+    double x = 0;
+    for (const auto& [begin, positions] : buckets) {
+      const BucketLoss* const b = bucket_at(*c.eval, begin);
+      if (b != nullptr)
+        series.points.push_back({x, b->nll, fmt::format("{}, positions {}: {:.4f}", c.run->label, positions, b->nll)});
+      x += 1;
+    }
+    chart.series.push_back(std::move(series));
+  }
+  html.open("section").element("h2", "Loss by position");
+  html.element("p",
+               "The same windows of text for every run. A model that reads its context keeps its loss level, or falling, as "
+               "positions grow; "
+               "beyond what it was made for, the loss climbs.",
+               {{"class", "note"}});
+  html.open("div", {{"class", "keys"}});
+  for (const ComparedEval& c : compared) html.element("span", c.run->label, {{"class", run_class(runs, *c.run)}});
+  html.close();
+  draw_chart(html, chart);
+  loss_table(html, compared, buckets);
+  html.close();
+}
+
+}  // namespace tenfold

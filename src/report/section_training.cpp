@@ -1,0 +1,158 @@
+// The training curve, speed and memory of one run.
+#include "report/chart.h"
+#include "report/sections.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace tenfold {
+namespace {
+
+using Field = double TrainPoint::*;
+
+double last_finite(const std::vector<TrainPoint>& points, Field field) {
+  for (auto it = points.rbegin(); it != points.rend(); ++it) {
+    if (std::isfinite((*it).*field)) return (*it).*field;
+  }
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+double sum(const std::vector<TrainPoint>& points, Field field) {
+  double total = 0;
+  for (const TrainPoint& p : points) {
+    if (std::isfinite(p.*field)) total += p.*field;
+  }
+  return total;
+}
+
+double highest(const std::vector<TrainPoint>& points, Field field) {
+  double most = std::numeric_limits<double>::quiet_NaN();
+  for (const TrainPoint& p : points) {
+    if (std::isfinite(p.*field) && !(p.*field <= most)) most = p.*field;
+  }
+  return most;
+}
+
+/// A running mean that forgets; its start is corrected for the steps that are not there yet.
+std::vector<ChartPoint> smoothed(const std::vector<TrainPoint>& points, Field field) {
+  const double keep = 1 - 1 / std::max(2.0, static_cast<double>(points.size()) / 12);
+  double mean = 0;
+  double weight = 0;
+  std::vector<ChartPoint> out;
+  for (const TrainPoint& p : points) {
+    if (!std::isfinite(p.*field)) continue;
+    mean = keep * mean + (1 - keep) * p.*field;
+    weight = keep * weight + (1 - keep);
+    out.push_back({p.step, mean / weight, ""});
+  }
+  return out;
+}
+
+std::vector<ChartPoint> raw(const std::vector<TrainPoint>& points, Field field) {
+  std::vector<ChartPoint> out;
+  for (const TrainPoint& p : points) out.push_back({p.step, p.*field, ""});
+  return out;
+}
+
+void loss_chart(Html& html, const std::vector<TrainPoint>& points) {
+  LineChart chart;
+  chart.title = "Training loss by step";
+  chart.y_name = "loss";
+  chart.x_name = "step";
+  chart.series.push_back({"each step", "line-faint", raw(points, &TrainPoint::loss)});
+  chart.series.push_back({"running mean", "line-b", smoothed(points, &TrainPoint::loss)});
+  html.open("div", {{"class", "keys"}});
+  html.element("span", "running mean", {{"class", "run-b"}}).element("span", "each step", {{"class", "faint"}});
+  const double lm = highest(points, &TrainPoint::lm_loss);
+  const bool parts = std::isfinite(lm) && lm > 0;
+  if (parts) {
+    chart.series.push_back({"answers", "line-c", smoothed(points, &TrainPoint::answer_loss)});
+    chart.series.push_back({"text", "line-d", smoothed(points, &TrainPoint::lm_loss)});
+    html.element("span", "of answers", {{"class", "run-c"}}).element("span", "of text", {{"class", "run-d"}});
+  }
+  html.close();
+  draw_chart(html, chart);
+}
+
+void small_charts(Html& html, const std::vector<TrainPoint>& points) {
+  html.open("div", {{"class", "charts"}});
+  const auto draw = [&](const std::string& name, std::vector<ChartPoint> values, bool from_zero) {
+    LineChart chart;
+    chart.title = name + " by step";
+    chart.y_name = name;
+    chart.width = 440;
+    chart.height = 180;
+    chart.from_zero = from_zero;
+    chart.series.push_back({name, "line-b", std::move(values)});
+    draw_chart(html, chart);
+  };
+  draw("learning rate", raw(points, &TrainPoint::learning_rate), true);
+  std::vector<ChartPoint> speed;
+  for (const TrainPoint& p : points) speed.push_back({p.step, p.seconds > 0 ? p.tokens / p.seconds : std::nan(""), ""});
+  draw("tokens per second", std::move(speed), true);
+  draw("gradient norm", raw(points, &TrainPoint::grad_norm), true);
+  draw("tokens in the step", raw(points, &TrainPoint::tokens), true);
+  html.close();
+}
+
+}  // namespace
+
+void write_training_section(Html& html, const RunData& run) {
+  const auto& points = run.train;
+  if (points.empty()) return;
+  const double tokens = sum(points, &TrainPoint::tokens);
+  const double seconds = sum(points, &TrainPoint::seconds);
+  html.open("section").element("h2", "Training");
+  html.open("p", {{"class", "note"}}).text("Run ").element("strong", run.label).text(".").close();
+  html.open("div", {{"class", "tiles"}});
+  write_tile(html, "steps", count_text(static_cast<double>(points.size())));
+  write_tile(html, "tokens", count_text(tokens));
+  write_tile(html, "time", seconds_text(seconds), "in steps, without loading");
+  write_tile(html, "speed", count_text(seconds > 0 ? tokens / seconds : std::nan("")), "tokens per second");
+  const auto means = smoothed(points, &TrainPoint::loss);
+  if (!means.empty())
+    write_tile(html, "loss", fmt::format("{:.3f}", means.back().y),
+               fmt::format("running mean; last step {:.3f}", last_finite(points, &TrainPoint::loss)));
+  html.close();
+  loss_chart(html, points);
+  small_charts(html, points);
+  html.close();
+}
+
+void write_memory_section(Html& html, const RunData& run) {
+  const double peak = highest(run.train, &TrainPoint::peak_bytes);
+  double planned = 0;
+  double largest = 0;
+  for (const PlannedBytes& row : run.planned) planned += row.bytes, largest = std::max(largest, row.bytes);
+  if (run.planned.empty()) {
+    const std::string fact = run.fact("planned bytes ");
+    planned = fact.empty() ? std::nan("") : std::strtod(fact.c_str(), nullptr);
+  }
+  if (!std::isfinite(peak) && !std::isfinite(planned)) return;
+  html.open("section").element("h2", "Memory: the plan and the truth");
+  html.open("div", {{"class", "tiles"}});
+  write_tile(html, "planned before the run", size_text(planned));
+  write_tile(html, "peak of the process", size_text(peak), "program, libraries and mapped weights included");
+  if (planned > 0 && std::isfinite(peak)) write_tile(html, "peak / plan", fmt::format("{:.2f}", peak / planned));
+  html.close();
+  if (!run.planned.empty()) {
+    html.element("h3", "Buffers");
+    html.open("div", {{"class", "scroll"}}).open("table").open("thead").open("tr");
+    html.element("th", "Buffer").element("th", "For").element("th", "Bytes", {{"class", "num"}}).close().close().open("tbody");
+    for (const PlannedBytes& row : run.planned) {
+      html.open("tr").element("th", row.name, {{"scope", "row"}}).element("td", row.use).open("td", {{"class", "num"}});
+      html.text(size_text(row.bytes)).open("span", {{"class", "bar run-b"}, {"aria-hidden", "true"}});
+      html.element(
+          "span", "",
+          {{"style", fmt::format("width:{:.0f}%", largest > 0 ? std::clamp(100 * row.bytes / largest, 0.0, 100.0) : 0.0)}});
+      html.close().close().close();
+    }
+    html.close().close().close();
+  }
+  html.close();
+}
+
+}  // namespace tenfold

@@ -134,7 +134,7 @@ struct Bench {
       for (int64_t row = 0; row < t; row += kernels.max_rows(kernels.max_vectors))
         for (int64_t p = 0; p < count; ++p) {
           cpu::Tile tile;
-          tile.term[0] = {static_cast<const std::byte*>(x.data) + row * k * size_of(dtype), k,
+          tile.term[0] = {static_cast<const std::byte*>(x.data) + row * k * size_of(dtype), k, kernels.group,
                           static_cast<const std::byte*>(panels.data()) + p * kernels.panel_bytes(k, wide), kernels.steps(k)};
           tile.rows = static_cast<int>(std::min<int64_t>(kernels.max_rows(kernels.max_vectors), t - row));
           tile.vectors = kernels.max_vectors;

@@ -59,13 +59,6 @@ RopeType rope_type_by_name(const std::string& name) {
   throw_input("--rope-type: expected one of {}, got {}", names, shown(name));
 }
 
-/// Warns when the adapter was trained on another model than this.
-void compare_fingerprint(const AdapterNotes& notes, const Model& model, const std::string& adapter, Console& console) {
-  if (!notes.base_fingerprint || *notes.base_fingerprint == model.fingerprint()) return;
-  console.note(fmt::format("warning: {} was trained on other weights than {} (fingerprint {:016x}, this model's is {:016x})",
-                           adapter, model.path(), *notes.base_fingerprint, model.fingerprint()));
-}
-
 }  // namespace
 
 void declare_model(OptionTable& table, ModelOptions& options) {
@@ -192,7 +185,6 @@ LoadedModel load_model(const ModelOptions& options, const CommonOptions& common,
   LoadedModel loaded{std::move(device), std::move(model), std::nullopt, compute};
   if (!options.adapter.empty()) {
     loaded.adapter = Adapter::load(*loaded.device, loaded.model, options.adapter);
-    compare_fingerprint(notes, loaded.model, options.adapter, console);
     const LoraConfig& lora = loaded.adapter->config();
     console.note(fmt::format("adapter {} (LoRA r {}, alpha {}, {} parameters)", options.adapter, lora.r, lora.alpha,
                              loaded.adapter->elements()));

@@ -47,7 +47,7 @@ struct LearningOptions {
   std::string adapter_dtype = "f32";
 };
 void declare_learning(OptionTable& table, LearningOptions& options);
-void check_learning(const OptionTable& table, const LearningOptions& options, std::vector<std::string>& errors);
+void check_learning(const LearningOptions& options, std::vector<std::string>& errors);
 /// All but `out`, `compute` and `chat_template`.
 TrainOptions train_options_of(const LearningOptions& options, const CommonOptions& common);
 

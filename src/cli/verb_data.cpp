@@ -6,6 +6,7 @@
 #include "data/inspect.h"
 #include "data/record.h"
 #include "format/atomic_file.h"
+#include "format/names.h"
 #include "synth/r_lazyload.h"
 
 #include <filesystem>
@@ -160,6 +161,14 @@ class DataExtractVerb final : public Verb {
     table.add_many("only", only_, "NAME...", "These variables; else all");
   }
   int run(Context& context) override {
+    const fs::path base = fs::path(path_).replace_extension();
+    for (const char* extension : {".rdx", ".rdb"}) {
+      const std::string file =
+          (fs::path(path_).extension() == extension ? fs::path(path_) : fs::path(path_ + extension)).string();
+      const std::string other = base.string() + extension;
+      if (!fs::is_regular_file(file) && !fs::is_regular_file(other))
+        throw_input("--r-lazyload {}: there is no file {}", path_, shown(file));
+    }
     const auto variables = read_r_character_vectors(path_);
     for (const std::string& name : only_) {
       if (!variables.contains(name)) throw_input("--only {}: not in the data base; there are {}", name, names(variables));

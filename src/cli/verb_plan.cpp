@@ -38,7 +38,7 @@ class PlanVerb final : public Verb {
   void check(const OptionTable& table, std::vector<std::string>& errors) const override {
     check_bench(table, bench_, errors);
     check_lora(lora_, errors);
-    check_learning(table, learning_, errors);
+    check_learning(learning_, errors);
     if (bench_.lengths.empty()) errors.push_back("--length: a length is missing");
   }
 

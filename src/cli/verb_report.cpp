@@ -13,7 +13,9 @@ namespace {
 class ReportVerb final : public Verb {
  public:
   std::string name() const override { return "report"; }
-  std::string summary() const override { return "Run directories as one self-contained HTML page, the one to compare with first"; }
+  std::string summary() const override {
+    return "Run directories as one self-contained HTML page, the one to compare with first";
+  }
   std::string examples() const override {
     return "  tenfold report base=runs/demo-base tuned=runs/demo --output runs/demo/report.html\n"
            "  tenfold report runs/demo\n";

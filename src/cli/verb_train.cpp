@@ -49,9 +49,9 @@ class TrainVerb final : public Verb {
     table.add("out", out_, "DIR", "Run directory: config.toml, metrics.jsonl, adapter/, checkpoint/");
     table.add_switch("resume", resume_, "Go on from the newest checkpoint in --out; without one, start");
   }
-  void check(const OptionTable& table, std::vector<std::string>& errors) const override {
+  void check(const OptionTable&, std::vector<std::string>& errors) const override {
     check_lora(lora_, errors);
-    check_learning(table, learning_, errors);
+    check_learning(learning_, errors);
     if (max_length_ < 2) errors.push_back(fmt::format("--max-length: expected 2 or more, got {}", max_length_));
     try {
       (void)too_long_by_name(too_long_);
@@ -137,7 +137,7 @@ class TrainVerb final : public Verb {
                      inputs);
     Json planned = Json::array();
     for (const PlannedBuffer& row : plan.memory.buffers) {
-      planned.push_back({{"name", row.name}, {"use", std::string(tenfold::name_of(row.use))}, {"bytes", row.bytes}});
+      planned.push_back({{"name", row.name}, {"use", std::string(name_of(row.use))}, {"bytes", row.bytes}});
     }
     write_file_atomically((fs::path(out_) / "memory.json").string(), Json{{"planned", planned}}.dump(2) + "\n");
   }

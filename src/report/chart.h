@@ -27,7 +27,7 @@ struct LineChart {
   std::vector<ChartSeries> series;
   std::vector<std::string> categories;  ///< names of x = 0, 1, 2 ...; empty: a number axis
   double height = 260;
-  double width = 720;
+  double width = 912;  ///< units are pixels where the page is at its widest
   bool from_zero = false;
   int decimals = -1;  ///< of y labels; -1: from the step
 };

@@ -119,9 +119,14 @@ std::string Html::take() {
 
 std::string count_text(double value) {
   if (!std::isfinite(value)) return "\xE2\x80\x93";
-  std::string digits = fmt::format("{:.0f}", std::fabs(value));
-  for (auto at = static_cast<ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
-  return (value <= -0.5 ? "-" : "") + digits;
+  const std::string digits = fmt::format("{:.0f}", std::fabs(value));
+  std::string out;
+  if (value <= -0.5) out += '-';
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out;
 }
 
 std::string size_text(double bytes) {

@@ -3,6 +3,8 @@
 #include "core/error.h"
 #include "report/sections.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -33,7 +35,7 @@ std::string headline(const Runs& runs) {
     const auto compared = compare(runs, best);
     const EvalData& last = *compared.back().eval;
     std::string text = fmt::format("{} is found in {} of {} places", what_is_found(last), last.hits(), last.answers.size());
-    if (compared.size() > 1) text += fmt::format(", before in {}", compared.front().eval->hits());
+    if (compared.size() > 1) text += fmt::format("; before, in {}", compared.front().eval->hits());
     return text;
   }
   for (const RunData& run : runs) {
@@ -65,27 +67,38 @@ void write_header(Html& html, const Runs& runs, const std::string& title) {
   html.text(runs.size() > 1 ? ", side by side." : ".");
   html.close();
   html.open("div", {{"class", "tiles"}});
+  std::vector<int64_t> extra_hits(runs.size(), 0);
+  int64_t extra_cells = 0;
   for (const std::string& name : eval_names(runs, is_grid)) {
     const auto compared = compare(runs, name);
+    if (is_extra(runs, *compared.front().eval)) {
+      for (const ComparedEval& c : compared) extra_hits[static_cast<size_t>(c.run - runs.data())] += c.eval->hits();
+      extra_cells += std::ssize(compared.back().eval->answers);
+      continue;
+    }
     std::string value;
     for (const ComparedEval& c : compared) value += fmt::format("{}{}", value.empty() ? "" : " \xE2\x86\x92 ", c.eval->hits());
     write_tile(html, eval_title(*compared.front().eval), value,
                fmt::format("found, of {} places", compared.back().eval->answers.size()));
+  }
+  if (extra_cells > 0) {
+    write_tile(html, "Other needles", fmt::format("{}", fmt::join(extra_hits, " \xE2\x86\x92 ")),
+               fmt::format("found, of {} places", extra_cells));
   }
   for (const std::string& name : eval_names(runs, is_ppl)) {
     const auto compared = compare(runs, name);
     const auto& first = compared.front().eval->by_position;
     const auto& last = compared.back().eval->by_position;
     if (first.empty() || last.empty() || compared.size() < 2) continue;
-    write_tile(html, "loss at positions " + first.front().positions,
-               fmt::format("{:.2f} \xE2\x86\x92 {:.2f}", first.front().nll, last.front().nll), "what it could do before");
-    write_tile(html, "loss at " + first.back().positions,
-               fmt::format("{:.2f} \xE2\x86\x92 {:.2f}", first.back().nll, last.back().nll), "what it could not");
+    write_tile(html, "Loss at " + range_text(first.front().positions),
+               fmt::format("{:.2f} \xE2\x86\x92 {:.2f}", first.front().nll, last.front().nll), "nats per token, short");
+    write_tile(html, "Loss at " + range_text(first.back().positions),
+               fmt::format("{:.2f} \xE2\x86\x92 {:.2f}", first.back().nll, last.back().nll), "nats per token, long");
   }
   for (const RunData& run : runs) {
     double seconds = 0;
     for (const TrainPoint& p : run.train) seconds += std::isfinite(p.seconds) ? p.seconds : 0;
-    if (seconds > 0) write_tile(html, "training", seconds_text(seconds), fmt::format("{} steps", run.train.size()));
+    if (seconds > 0) write_tile(html, "Training", seconds_text(seconds), fmt::format("{} steps", run.train.size()));
   }
   html.close().close();
 }
@@ -121,7 +134,7 @@ std::vector<std::string> facts_of(const RunData& run) {
       const auto object = eval.config.find(group);
       if (object == eval.config.end() || !object->is_object()) continue;
       for (const auto& [key, value] : object->items()) {
-        if (key != "command" && !value.is_structured())
+        if (key != "command" && !value.is_structured() && value != "")
           add(key + " " + (value.is_string() ? value.get<std::string>() : value.dump()));
       }
     }
@@ -151,6 +164,10 @@ std::vector<std::string> eval_names(const Runs& runs, bool (*wanted)(const EvalD
   return {names.begin(), names.end()};
 }
 
+bool is_extra(const Runs& runs, const EvalData& eval) {
+  return eval.is_grid() && eval.name != eval.kind && !compare(runs, eval.kind).empty();
+}
+
 std::string eval_title(const EvalData& eval) {
   const std::string title = eval.kind == "needle" ? "Needle in a haystack" : eval.kind == "passkey" ? "Pass key" : eval.kind;
   return eval.name == eval.kind ? title : title + ", " + eval.name;
@@ -161,6 +178,11 @@ std::string run_class(const Runs& runs, const RunData& run) {
   const auto i = static_cast<size_t>(&run - runs.data());
   // One run alone takes the accent; of several, the first is the one to compare with.
   return runs.size() == 1 ? kClasses[1] : kClasses[std::min<size_t>(i, 3)];
+}
+
+std::string range_text(std::string text) {
+  if (const size_t dash = text.find('-'); dash != std::string::npos) text.replace(dash, 1, "\xE2\x80\x93");
+  return text;
 }
 
 void write_tile(Html& html, std::string_view name, std::string_view value, std::string_view note) {
@@ -207,7 +229,15 @@ std::string render_report(const Runs& runs, const std::string& title) {
   html.open("body").open("main");
   write_header(html, runs, heading);
   const auto grids = eval_names(runs, is_grid);
-  for (const std::string& name : grids) write_grid_section(html, runs, name);
+  std::vector<std::string> extras;
+  for (const std::string& name : grids) {
+    if (is_extra(runs, *compare(runs, name).front().eval)) {
+      extras.push_back(name);
+    } else {
+      write_grid_section(html, runs, name);
+    }
+  }
+  write_more_grids_section(html, runs, extras);
   for (const std::string& name : eval_names(runs, is_ppl)) write_loss_section(html, runs, name);
   for (const RunData& run : runs) {
     write_training_section(html, run);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 namespace tenfold {
 namespace {
@@ -78,14 +79,23 @@ void heat_cell(Html& html, const GridAnswer* answer, int64_t length, int64_t dep
   html.close();
 }
 
+/// Wilson's interval as the evaluation wrote it: ", 43 to 82 %".
+std::string interval_text(const EvalData& eval) {
+  const auto found = eval.metrics.find("hit_rate_interval");
+  if (found == eval.metrics.end() || !found->is_array() || found->size() != 2) return "";
+  if (!(*found)[0].is_number() || !(*found)[1].is_number()) return "";
+  return fmt::format(" ({:.0f}\xE2\x80\x93{:.0f} %)", 100 * (*found)[0].get<double>(), 100 * (*found)[1].get<double>());
+}
+
 void heat_map(Html& html, const ComparedEval& c, const std::vector<int64_t>& lengths, const std::vector<int64_t>& depths,
               const std::string& style) {
   html.open("figure").open("figcaption");
   html.element("strong", c.run->label, {{"class", style}});
-  html.element("span", fmt::format("{} of {} found", c.eval->hits(), c.eval->answers.size()), {{"class", "score"}});
+  html.element("span", fmt::format("{} of {} found{}", c.eval->hits(), c.eval->answers.size(), interval_text(*c.eval)),
+               {{"class", "score"}});
   html.close();
   html.open("table", {{"class", lengths.size() > kManyColumns ? "heat many" : "heat"}});
-  html.element("caption", "prompt tokens \xC3\x97 depth of the needle");
+  html.element("caption", "prompt tokens \xC3\x97 depth");
   html.open("colgroup").empty("col", {{"class", "depth"}}).empty("col", {{"span", std::to_string(lengths.size())}}).close();
   html.open("thead").open("tr").element("th", "");
   for (const int64_t length : lengths) html.element("th", length_text(length), {{"scope", "col"}});
@@ -110,6 +120,14 @@ std::string question_text(const EvalData& eval, const char* key) {
   return text;
 }
 
+/// Whether the needle stands between line breaks, which the published metric takes for a word.
+bool has_line_breaks(const EvalData& eval) {
+  const auto wording = eval.config.find("wording");
+  if (wording == eval.config.end() || !wording->is_object()) return false;
+  const auto needle = wording->find("needle");
+  return needle != wording->end() && needle->is_string() && needle->get_ref<const std::string&>().ends_with(".\n\n");
+}
+
 /// What was hidden and asked, in the words that were used.
 void explain(Html& html, const EvalData& eval) {
   const bool needle = eval.kind == "needle";
@@ -125,9 +143,7 @@ void explain(Html& html, const EvalData& eval) {
   if (needle) {
     html.text(fmt::format(
         "{} marks answers that hold \xE2\x80\x9C{}\xE2\x80\x9D; the number is rouge-l against the whole sentence", kYes, answer));
-    // The published metric takes the line breaks around the needle for a word.
-    if (eval.config.contains("wording") && hidden != eval.config["wording"].value("needle", ""))
-      html.text(", where 0.97 is a perfect answer");
+    if (has_line_breaks(eval)) html.text(", where 0.97 is a perfect answer");
     html.text(".");
   } else {
     html.text(
@@ -172,12 +188,59 @@ void write_grid_section(Html& html, const Runs& runs, const std::string& name) {
   html.close();
   html.open("div", {{"class", "legend"}});
   html.element("span", "0").element("span", "", {{"class", "ramp"}, {"aria-hidden", "true"}}).element("span", "1");
-  html.element("span", fmt::format("{} found   {} not found   (rest on a cell to read its answer)", kYes, kNo));
+  html.element("span", fmt::format("{} found", kYes)).element("span", fmt::format("{} not found", kNo));
+  html.element("span", "in brackets: Wilson\xE2\x80\x99s interval at 95 %");
   html.close();
   html.element("h3", "Found, by length");
   by_length_table(html, runs, compared);
   cost_line(html, compared);
   html.close();
+}
+
+void write_more_grids_section(Html& html, const Runs& runs, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  struct Sum {
+    int64_t hits = 0;
+    int64_t cells = 0;
+  };
+  std::map<int64_t, std::vector<Sum>> by_length;
+  std::vector<Sum> all(runs.size());
+  html.open("section").element("h2", "Other needles");
+  html.element("p", "The same test in other words, so that nobody can have learnt the answer by heart.", {{"class", "note"}});
+  html.open("div", {{"class", "scroll"}}).open("table").open("thead").open("tr").element("th", "Hidden, and asked");
+  for (const RunData& run : runs) html.element("th", run.label, {{"class", "num"}});
+  html.close().close().open("tbody");
+  for (const std::string& name : names) {
+    const auto compared = compare(runs, name);
+    const EvalData& first = *compared.front().eval;
+    html.open("tr").open("th", {{"scope", "row"}, {"class", "asked"}});
+    html.text(question_text(first, first.kind == "needle" ? "needle" : "information")).empty("br");
+    html.element("em", question_text(first, "question")).close();
+    for (size_t i = 0; i < runs.size(); ++i) {
+      const auto found = std::find_if(compared.begin(), compared.end(), [&](const ComparedEval& c) { return c.run == &runs[i]; });
+      if (found == compared.end()) {
+        share_cell(html, "", 0, 0);
+        continue;
+      }
+      const EvalData& eval = *found->eval;
+      share_cell(html, run_class(runs, runs[i]), eval.hits(), std::ssize(eval.answers));
+      all[i].hits += eval.hits(), all[i].cells += std::ssize(eval.answers);
+      for (const int64_t length : eval.lengths) {
+        auto& row = by_length.try_emplace(length, runs.size()).first->second;
+        row[i].hits += eval.hits(length), row[i].cells += eval.cells(length);
+      }
+    }
+    html.close();
+  }
+  html.close().open("tfoot");
+  const auto sums = [&](const std::string& title, const std::vector<Sum>& row) {
+    html.open("tr").element("th", title, {{"scope", "row"}});
+    for (size_t i = 0; i < runs.size(); ++i) share_cell(html, run_class(runs, runs[i]), row[i].hits, row[i].cells);
+    html.close();
+  };
+  for (const auto& [length, row] : by_length) sums("at " + length_text(length) + " tokens", row);
+  sums("All", all);
+  html.close().close().close().close();
 }
 
 void write_answers_section(Html& html, const Runs& runs, const std::string& name) {

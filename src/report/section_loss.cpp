@@ -27,6 +27,9 @@ const BucketLoss* bucket_at(const EvalData& eval, int64_t begin) {
   return nullptr;
 }
 
+/// "+0.030" or, with a true minus sign, "\u22120.030".
+std::string signed_text(double value) { return fmt::format("{}{:.3f}", value < 0 ? "\xE2\x88\x92" : "+", std::fabs(value)); }
+
 void loss_table(Html& html, const std::vector<ComparedEval>& compared, const std::map<int64_t, std::string>& buckets) {
   const bool pair = compared.size() >= 2;
   html.open("div", {{"class", "scroll"}}).open("table").open("thead").open("tr").element("th", "Positions");
@@ -37,7 +40,7 @@ void loss_table(Html& html, const std::vector<ComparedEval>& compared, const std
   for (const auto& [begin, name] : buckets) {
     const BucketLoss* const first = bucket_at(*compared.front().eval, begin);
     const BucketLoss* const last = bucket_at(*compared.back().eval, begin);
-    html.open("tr").element("th", name, {{"scope", "row"}});
+    html.open("tr").element("th", range_text(name), {{"scope", "row"}});
     const BucketLoss* const any = first != nullptr ? first : last;
     html.element("td", count_text(any == nullptr ? std::nan("") : static_cast<double>(any->tokens)), {{"class", "num"}});
     for (const ComparedEval& c : compared) {
@@ -45,7 +48,7 @@ void loss_table(Html& html, const std::vector<ComparedEval>& compared, const std
       html.element("td", b == nullptr ? "\xE2\x80\x93" : fmt::format("{:.3f}", b->nll), {{"class", "num"}});
     }
     if (pair)
-      html.element("td", first == nullptr || last == nullptr ? "\xE2\x80\x93" : fmt::format("{:+.3f}", last->nll - first->nll),
+      html.element("td", first == nullptr || last == nullptr ? "\xE2\x80\x93" : signed_text(last->nll - first->nll),
                    {{"class", "num"}});
     html.close();
   }
@@ -66,7 +69,7 @@ void write_loss_section(Html& html, const Runs& runs, const std::string& name) {
   chart.y_name = "mean negative log-likelihood (nats per token)";
   chart.x_name = "position in the window";
   chart.height = 280;
-  for (const auto& [begin, positions] : buckets) chart.categories.push_back(positions);
+  for (const auto& [begin, positions] : buckets) chart.categories.push_back(range_text(positions));
   for (const ComparedEval& c : compared) {
     ChartSeries series;
     series.name = c.run->label;
@@ -75,7 +78,8 @@ void write_loss_section(Html& html, const Runs& runs, const std::string& name) {
     for (const auto& [begin, positions] : buckets) {
       const BucketLoss* const b = bucket_at(*c.eval, begin);
       if (b != nullptr)
-        series.points.push_back({x, b->nll, fmt::format("{}, positions {}: {:.4f}", c.run->label, positions, b->nll)});
+        series.points.push_back(
+            {x, b->nll, fmt::format("{}, positions {}: {:.4f}", c.run->label, range_text(positions), b->nll)});
       x += 1;
     }
     chart.series.push_back(std::move(series));

@@ -36,17 +36,47 @@ double highest(const std::vector<TrainPoint>& points, Field field) {
   return most;
 }
 
-/// A running mean that forgets; its start is corrected for the steps that are not there yet.
+/// A mean over neighbouring steps, the nearer the heavier; centred, so that it does not lag.
 std::vector<ChartPoint> smoothed(const std::vector<TrainPoint>& points, Field field) {
-  const double keep = 1 - 1 / std::max(2.0, static_cast<double>(points.size()) / 12);
-  double mean = 0;
-  double weight = 0;
+  const auto n = std::ssize(points);
+  const ptrdiff_t reach = std::max<ptrdiff_t>(2, n / 12);
   std::vector<ChartPoint> out;
-  for (const TrainPoint& p : points) {
-    if (!std::isfinite(p.*field)) continue;
-    mean = keep * mean + (1 - keep) * p.*field;
-    weight = keep * weight + (1 - keep);
-    out.push_back({p.step, mean / weight, ""});
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    double sum = 0;
+    double weights = 0;
+    for (ptrdiff_t j = std::max<ptrdiff_t>(0, i - reach); j <= std::min(n - 1, i + reach); ++j) {
+      const double value = points[static_cast<size_t>(j)].*field;
+      const double weight = 1 - std::fabs(static_cast<double>(i - j)) / static_cast<double>(reach + 1);
+      if (!std::isfinite(value)) continue;
+      sum += weight * value;
+      weights += weight;
+    }
+    if (weights > 0) out.push_back({points[static_cast<size_t>(i)].step, sum / weights, ""});
+  }
+  return out;
+}
+
+/// At most kMostPoints, each the mean of a run of steps: more would only make the page heavy.
+std::vector<TrainPoint> thinned(const std::vector<TrainPoint>& points) {
+  constexpr size_t kMostPoints = 800;
+  if (points.size() <= kMostPoints) return points;
+  static constexpr Field kFields[] = {&TrainPoint::loss,          &TrainPoint::answer_loss, &TrainPoint::lm_loss,
+                                      &TrainPoint::learning_rate, &TrainPoint::grad_norm,   &TrainPoint::tokens,
+                                      &TrainPoint::seconds};
+  std::vector<TrainPoint> out;
+  for (size_t i = 0; i < kMostPoints; ++i) {
+    const size_t begin = i * points.size() / kMostPoints;
+    const size_t end = (i + 1) * points.size() / kMostPoints;
+    TrainPoint mean = points[end - 1];
+    for (const Field field : kFields) {
+      double total = 0;
+      double count = 0;
+      for (size_t j = begin; j < end; ++j) {
+        if (std::isfinite(points[j].*field)) total += points[j].*field, count += 1;
+      }
+      mean.*field = count > 0 ? total / count : std::numeric_limits<double>::quiet_NaN();
+    }
+    out.push_back(mean);
   }
   return out;
 }
@@ -63,9 +93,9 @@ void loss_chart(Html& html, const std::vector<TrainPoint>& points) {
   chart.y_name = "loss";
   chart.x_name = "step";
   chart.series.push_back({"each step", "line-faint", raw(points, &TrainPoint::loss)});
-  chart.series.push_back({"running mean", "line-b", smoothed(points, &TrainPoint::loss)});
+  chart.series.push_back({"smoothed", "line-b", smoothed(points, &TrainPoint::loss)});
   html.open("div", {{"class", "keys"}});
-  html.element("span", "running mean", {{"class", "run-b"}}).element("span", "each step", {{"class", "faint"}});
+  html.element("span", "smoothed", {{"class", "run-b"}}).element("span", "each step", {{"class", "faint"}});
   const double lm = highest(points, &TrainPoint::lm_loss);
   const bool parts = std::isfinite(lm) && lm > 0;
   if (parts) {
@@ -101,21 +131,21 @@ void small_charts(Html& html, const std::vector<TrainPoint>& points) {
 }  // namespace
 
 void write_training_section(Html& html, const RunData& run) {
-  const auto& points = run.train;
-  if (points.empty()) return;
-  const double tokens = sum(points, &TrainPoint::tokens);
-  const double seconds = sum(points, &TrainPoint::seconds);
+  if (run.train.empty()) return;
+  const auto points = thinned(run.train);
+  const double tokens = sum(run.train, &TrainPoint::tokens);
+  const double seconds = sum(run.train, &TrainPoint::seconds);
   html.open("section").element("h2", "Training");
   html.open("p", {{"class", "note"}}).text("Run ").element("strong", run.label).text(".").close();
   html.open("div", {{"class", "tiles"}});
-  write_tile(html, "steps", count_text(static_cast<double>(points.size())));
-  write_tile(html, "tokens", count_text(tokens));
-  write_tile(html, "time", seconds_text(seconds), "in steps, without loading");
-  write_tile(html, "speed", count_text(seconds > 0 ? tokens / seconds : std::nan("")), "tokens per second");
+  write_tile(html, "Steps", count_text(static_cast<double>(run.train.size())));
+  write_tile(html, "Tokens", count_text(tokens));
+  write_tile(html, "Time", seconds_text(seconds), "in steps, without loading");
+  write_tile(html, "Speed", count_text(seconds > 0 ? tokens / seconds : std::nan("")), "tokens per second");
   const auto means = smoothed(points, &TrainPoint::loss);
   if (!means.empty())
-    write_tile(html, "loss", fmt::format("{:.3f}", means.back().y),
-               fmt::format("running mean; last step {:.3f}", last_finite(points, &TrainPoint::loss)));
+    write_tile(html, "Loss", fmt::format("{:.3f}", means.back().y),
+               fmt::format("mean of the last steps; the last {:.3f}", last_finite(run.train, &TrainPoint::loss)));
   html.close();
   loss_chart(html, points);
   small_charts(html, points);
@@ -134,9 +164,9 @@ void write_memory_section(Html& html, const RunData& run) {
   if (!std::isfinite(peak) && !std::isfinite(planned)) return;
   html.open("section").element("h2", "Memory: the plan and the truth");
   html.open("div", {{"class", "tiles"}});
-  write_tile(html, "planned before the run", size_text(planned));
-  write_tile(html, "peak of the process", size_text(peak), "program, libraries and mapped weights included");
-  if (planned > 0 && std::isfinite(peak)) write_tile(html, "peak / plan", fmt::format("{:.2f}", peak / planned));
+  write_tile(html, "Planned before the run", size_text(planned));
+  write_tile(html, "Peak of the process", size_text(peak), "program, libraries and mapped weights included");
+  if (planned > 0 && std::isfinite(peak)) write_tile(html, "Peak / plan", fmt::format("{:.2f}", peak / planned));
   html.close();
   if (!run.planned.empty()) {
     html.element("h3", "Buffers");

@@ -39,13 +39,14 @@ b, strong { font-weight: 600; }
 .tile .value { display: block; font-size: 1.55rem; line-height: 1.3; font-variant-numeric: lining-nums tabular-nums; white-space: nowrap; }
 .tile .more { display: block; color: var(--soft); font-size: .8125rem; line-height: 1.4; }
 
-.scroll { overflow-x: auto; -webkit-overflow-scrolling: touch; }
+.scroll { margin-bottom: 1rem; overflow-x: auto; -webkit-overflow-scrolling: touch; }
 table { border-collapse: collapse; font-size: .9375rem; line-height: 1.45; font-variant-numeric: lining-nums tabular-nums; }
-th, td { padding: .38rem .9rem .38rem 0; text-align: left; vertical-align: top; }
+th, td { padding: .38rem 1.1rem .38rem 0; text-align: left; vertical-align: top; }
 thead th { color: var(--soft); font-weight: 400; border-bottom: 1px solid var(--ink); vertical-align: bottom; }
 tbody tr + tr > * { border-top: 1px solid var(--rule); }
 tbody th { font-weight: 400; }
 tfoot > tr > * { border-top: 1px solid var(--ink); font-weight: 600; }
+th.asked { max-width: 30rem; min-width: 15rem; } th.asked em { color: var(--soft); }
 .num { text-align: right; white-space: nowrap; }
 .bar { display: inline-block; width: 6rem; height: .5rem; margin-left: .7rem; background: var(--rule); border-radius: .25rem; overflow: hidden; vertical-align: .06em; }
 .bar > span { display: block; height: 100%; background: currentColor; }

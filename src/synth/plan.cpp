@@ -169,13 +169,12 @@ class Planner {
     if (!sentence) return false;
     std::optional<QuestionAnswer> pair;
     for (int tries = 0; tries < 12 && !pair; ++tries) {
-      // Sentences to be found by their words come twice as often as gaps and choices.
+      // Questions in plain words are what people ask; they fit few sentences, so they are tried often.
+      using enum SentenceQuestion;
       static constexpr auto kKinds = std::to_array<SentenceQuestion>(
-          {SentenceQuestion::kBegins, SentenceQuestion::kBegins, SentenceQuestion::kEnds, SentenceQuestion::kGoesOn,
-           SentenceQuestion::kGoesOn, SentenceQuestion::kAbout, SentenceQuestion::kAbout, SentenceQuestion::kAbout,
-           SentenceQuestion::kMentions, SentenceQuestion::kMentions, SentenceQuestion::kGap, SentenceQuestion::kTwoGaps,
-           SentenceQuestion::kRepeat, SentenceQuestion::kRepeat, SentenceQuestion::kSubject, SentenceQuestion::kSubject,
-           SentenceQuestion::kSubject, SentenceQuestion::kChoice, SentenceQuestion::kNextWords});
+          {kBegins,   kBegins,  kEnds,    kGoesOn,  kGoesOn,  kAbout,   kAbout,   kAbout,    kMentions,
+           kMentions, kGap,     kTwoGaps, kRepeat,  kRepeat,  kSubject, kSubject, kSubject,  kSubject,
+           kSubject,  kSubject, kOpening, kOpening, kOpening, kOpening, kChoice,  kNextWords});
       pair = ask_about_sentence(rng_.pick(kKinds), *sentence, context_, corpus_, rng_);
     }
     if (!pair) return false;

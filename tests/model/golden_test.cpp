@@ -35,6 +35,7 @@ struct ModelGolden : ::testing::Test {
   /// Logits at the stored positions and the loss of every token, for both sequences.
   void expect_logits(const Model& model, const Adapter* adapter, const std::string& key, const std::string& records) {
     const auto examples = test::golden_records(golden, records);
+    double worst = 0;
     for (const int64_t length : {33, 70}) {
       const auto& ids = test::record_of_length(examples, static_cast<size_t>(length)).ids;
       const auto expected = golden_values<float>(golden, fmt::format("{}.logits_{}", key, length));
@@ -50,7 +51,9 @@ struct ModelGolden : ::testing::Test {
                                       expected.begin() + static_cast<std::ptrdiff_t>((at + 1) * width));
         ++at;
         const auto got = logits_after(session, std::span(ids).first(static_cast<size_t>(row) + 1));
-        EXPECT_LE(distance(got, want), tolerance) << key << " " << length << " row " << row;
+        const double error = distance(got, want);
+        worst = std::max(worst, error / tolerance);
+        EXPECT_LE(error, tolerance) << key << " " << length << " row " << row;
       }
       EXPECT_EQ(at * width, expected.size());
       // A loss is a logit less a mean of logits: at most twice the error of one.
@@ -61,6 +64,7 @@ struct ModelGolden : ::testing::Test {
         EXPECT_LE(std::abs(static_cast<double>(scored[t]) - static_cast<double>(nll[t])), allowed)
             << key << " " << length << " token " << t;
     }
+    RecordProperty("largest_error_over_tolerance", fmt::format("{:.3f}", worst));
   }
 
   Model load_rope(const std::string& name, const std::string& shape, const Scratch& scratch) {

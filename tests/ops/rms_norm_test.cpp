@@ -57,9 +57,10 @@ void expect_near_definition(int64_t tokens, int64_t d) {
   ops::rms_norm_backward(test.exec, grad.view("d_y"), in.view("x"), w, kEps, d_x.view("d_x"), d_weight.view("d_weight", {d}));
 
   const Naive expected = naive(test::to_double(x), test::to_double(weight), test::to_double(d_y), tokens, d);
-  Values y_bound(expected.y.size()), x_bound(expected.y.size()), d_x_expected(expected.y.size()), w_bound(expected.d_weight.size()),
-      w_expected(expected.d_weight.size());
-  // The root comes from a sum of D squares; d_x has one more such sum, whose terms average below 3 here (|d_y|, |weight|, |x| / rms).
+  Values y_bound(expected.y.size()), x_bound(expected.y.size()), d_x_expected(expected.y.size()),
+      w_bound(expected.d_weight.size()), w_expected(expected.d_weight.size());
+  // The root comes from a sum of D squares; d_x has one more such sum, whose terms average below 3 here (|d_y|, |weight|, |x| /
+  // rms).
   const double sum_error = (static_cast<double>(d) + 8) * 0x1p-24;
   for (size_t i = 0; i < y_bound.size(); ++i) {
     y_bound[i] = std::abs(expected.y[i]) * (sum_error + test::unit_roundoff(DTypeOf<Y>::value));
@@ -68,7 +69,8 @@ void expect_near_definition(int64_t tokens, int64_t d) {
   }
   for (size_t i = 0; i < w_bound.size(); ++i) {
     double magnitude = 0;
-    for (int64_t t = 0; t < tokens; ++t) magnitude += std::abs(static_cast<double>(static_cast<float>(d_y[static_cast<size_t>(t * d) + i]))) * 4;
+    for (int64_t t = 0; t < tokens; ++t)
+      magnitude += std::abs(static_cast<double>(static_cast<float>(d_y[static_cast<size_t>(t * d) + i]))) * 4;
     w_expected[i] = expected.d_weight[i] + static_cast<double>(weight_before[i]);
     w_bound[i] = magnitude * (sum_error + static_cast<double>(tokens) * 0x1p-24) + 0x1p-23;
   }
@@ -98,7 +100,8 @@ TEST(RmsNorm, GradientsAgreeWithFiniteDifferences) {
   const TensorView x_view("x", DType::kF32, {tokens, d}, const_cast<float*>(x.data()));
   const TensorView g_view("d_y", DType::kF32, {tokens, d}, const_cast<float*>(d_y.data()));
   ops::rms_norm_backward(test.exec, g_view, x_view, TensorView("weight", DType::kF32, {d}, weight.data()), kEps,
-                         TensorView("d_x", DType::kF32, {tokens, d}, d_x.data()), TensorView("d_weight", DType::kF32, {d}, d_weight.data()));
+                         TensorView("d_x", DType::kF32, {tokens, d}, d_x.data()),
+                         TensorView("d_weight", DType::kF32, {d}, d_weight.data()));
   Values at = test::to_double(x), w = test::to_double(weight);
   const Values g = test::to_double(d_y);
   const auto loss = [&] {
@@ -134,7 +137,8 @@ TEST(RmsNorm, DoesNotDependOnThreads) {
     std::vector<float> d_x(x.size(), 0.0F), d_weight(weight.size(), 0.0F);
     const TensorView x_view("x", DType::kF32, {tokens, d}, const_cast<float*>(x.data()));
     ops::rms_norm_backward(test.exec, x_view, x_view, TensorView("weight", DType::kF32, {d}, weight.data()), kEps,
-                           TensorView("d_x", DType::kF32, {tokens, d}, d_x.data()), TensorView("d_weight", DType::kF32, {d}, d_weight.data()));
+                           TensorView("d_x", DType::kF32, {tokens, d}, d_x.data()),
+                           TensorView("d_weight", DType::kF32, {d}, d_weight.data()));
     seen.push_back(d_weight);
     seen.push_back(d_x);
   }
@@ -146,8 +150,8 @@ TEST(RmsNorm, NanSpreadsOverItsTokenOnly) {
   x[8 + 2] = NAN;
   Guarded<float> y(3, 8);
   TestExec test;
-  ops::rms_norm_forward(test.exec, TensorView("x", DType::kF32, {3, 8}, x.data()), TensorView("w", DType::kF32, {8}, weight.data()), kEps,
-                        y.view("y"));
+  ops::rms_norm_forward(test.exec, TensorView("x", DType::kF32, {3, 8}, x.data()),
+                        TensorView("w", DType::kF32, {8}, weight.data()), kEps, y.view("y"));
   EXPECT_TRUE(std::isnan(y.at(1, 7)));
   EXPECT_FALSE(std::isnan(y.at(0, 2)) || std::isnan(y.at(2, 2)));
 }

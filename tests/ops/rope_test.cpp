@@ -60,11 +60,13 @@ void expect_rotation(int64_t tokens, int64_t heads, int64_t head_dim, bool inver
       for (int64_t i = 0; i < half; ++i) {
         const auto a = static_cast<size_t>((t * heads + h) * head_dim + i);
         const auto b = a + static_cast<size_t>(half);
-        const double c = static_cast<double>(table.cos.at(t, i)), s = static_cast<double>(table.sin.at(t, i)) * (inverse ? -1 : 1);
+        const double c = static_cast<double>(table.cos.at(t, i)),
+                     s = static_cast<double>(table.sin.at(t, i)) * (inverse ? -1 : 1);
         expected[a] = in[a] * c - in[b] * s;
         expected[b] = in[b] * c + in[a] * s;
         for (const size_t at : {a, b})
-          bound[at] = 3 * 0x1p-24 * (std::abs(in[a]) + std::abs(in[b])) + test::unit_roundoff(DTypeOf<T>::value) * std::abs(expected[at]);
+          bound[at] =
+              3 * 0x1p-24 * (std::abs(in[a]) + std::abs(in[b])) + test::unit_roundoff(DTypeOf<T>::value) * std::abs(expected[at]);
       }
   EXPECT_TRUE(test::near(rows.values(), expected, bound));
   EXPECT_TRUE(rows.intact());

@@ -70,7 +70,8 @@ TEST(Swiglu, GradientsAgreeWithFiniteDifferences) {
   std::vector<float> d_gate(gate.size()), d_up(gate.size());
   TestExec test;
   const auto view = [&](const char* name, std::vector<float>& x) { return TensorView(name, DType::kF32, {1, n}, x.data()); };
-  ops::swiglu_backward(test.exec, view("d_a", d_a), view("gate", gate), view("up", up), view("d_gate", d_gate), view("d_up", d_up));
+  ops::swiglu_backward(test.exec, view("d_a", d_a), view("gate", gate), view("up", up), view("d_gate", d_gate),
+                       view("d_up", d_up));
   Values g_differences(gate.size()), u_differences(gate.size());
   const double h = 1e-5;
   for (size_t i = 0; i < gate.size(); ++i) {
@@ -86,8 +87,8 @@ TEST(Swiglu, SurvivesLargeInputsAndKeepsNan) {
   std::vector<float> gate = {100.0F, -100.0F, 3e38F, -3e38F, NAN, 1.0F}, up = {1.0F, 1.0F, 1.0F, 1.0F, 1.0F, NAN};
   std::vector<float> a(6);
   TestExec test;
-  ops::swiglu_forward(test.exec, TensorView("gate", DType::kF32, {1, 6}, gate.data()), TensorView("up", DType::kF32, {1, 6}, up.data()),
-                      TensorView("a", DType::kF32, {1, 6}, a.data()));
+  ops::swiglu_forward(test.exec, TensorView("gate", DType::kF32, {1, 6}, gate.data()),
+                      TensorView("up", DType::kF32, {1, 6}, up.data()), TensorView("a", DType::kF32, {1, 6}, a.data()));
   EXPECT_EQ(a[0], 100.0F);
   EXPECT_NEAR(a[1], 0.0F, 1e-30F);
   EXPECT_EQ(a[2], 3e38F);

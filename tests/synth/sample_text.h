@@ -4,6 +4,7 @@
 #include "data/text_corpus.h"
 
 #include <array>
+#include <cctype>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +36,16 @@ inline TextDocument sample_document(uint64_t seed, size_t bytes) {
       if (rng.below(4) == 0) {
         text += "\"Not at all,\" she said. ";
       }
-      text += rng.pick(kWho);
+      const bool opening = rng.below(4) == 0;
+      std::string who(rng.pick(kWho));
+      if (opening) {
+        text += "When the ";
+        text += rng.pick(kSyllables);
+        text += rng.pick(kSyllables);
+        text += " was late, ";
+        if (who != "Mr. Harding") who[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(who[0])));
+      }
+      text += who;
       text += ' ';
       text += rng.pick(kDid);
       // A name of its own makes sentences differ and gives them a rare word or two.

@@ -127,7 +127,7 @@ void decode_batch(Exec& exec, const DecodePass& pass, const std::vector<DecodeIt
 
 int64_t thread_bytes_of(const AttentionKernels& kernels, const AttentionShape& shape) {
   const int64_t rows = kDecodeQueries * shape.group();
-  return aligned(rows * shape.width() * 4 + round_up(rows, 8) * 8 + kernels.decode_thread_bytes(shape.head_dim));
+  return aligned(rows * shape.width() * 4 + round_up(rows, 8) * 8 + kernels.decode_thread_bytes(shape.head_dim, rows));
 }
 
 }  // namespace

@@ -102,7 +102,7 @@ void expand_block(const Job& job, Range vocabulary, std::byte* panels, int id, i
 
 Tile tile_of(const Plan& plan, const void* a, int64_t a_stride, const std::byte* panel, int64_t k, int64_t rows, int64_t cols) {
   Tile t;
-  t.term[0] = {a, a_stride, panel, plan.kernels.steps(k)};
+  t.term[0] = {a, a_stride, plan.kernels.group, panel, plan.kernels.steps(k)};
   t.rows = static_cast<int>(rows);
   t.cols = static_cast<int>(cols);
   t.vectors = static_cast<int>(ceil_div(cols, plan.kernels.lanes));
@@ -288,22 +288,15 @@ void add_head_gradient(Exec& exec, const Job& job, const TensorView& d_head) {
   TensorView h = job.h;
   h.shape[1] = plan.hidden;
   for (int64_t begin = 0; begin < plan.vocabulary; begin += plan.block) {
-    const Workspace::Scope inner(exec.scratch);
     const Range vocabulary = {begin, std::min(plan.vocabulary, begin + plan.block)};
     TensorView part = logits;
     part.shape[1] = vocabulary.size();
     TensorView d_part = gradient;
     d_part.shape[1] = vocabulary.size();
-    if (!exec.scratch.measuring()) {
-      const GemmTerm forward{job.h, slice_rows(job.head, vocabulary.begin, vocabulary.end), false};
-      gemm(exec, std::span(&forward, 1), {.out = part}, Part::kHead, 0.0);
-      block_gradient(exec, job, vocabulary, part, d_part);
-    }
-    const TensorView transposed = transposed_operand(exec, d_part);
-    if (exec.scratch.measuring()) break;
-    const GemmTerm back{transposed, source_of(h), true};
-    const TensorView out = d_head.rows(vocabulary.begin, vocabulary.end);
-    gemm(exec, std::span(&back, 1), {.out = out, .residual = out}, Part::kHead, 0.0);
+    const GemmTerm forward{job.h, slice_rows(job.head, vocabulary.begin, vocabulary.end), false};
+    gemm(exec, std::span(&forward, 1), {.out = part}, Part::kHead, 0.0);
+    block_gradient(exec, job, vocabulary, part, d_part);
+    outer_product(exec, d_part, h, 1.0F, d_head.rows(vocabulary.begin, vocabulary.end));
   }
 }
 
@@ -352,9 +345,8 @@ int64_t cross_entropy_scratch_bytes(const Exec& exec, int64_t rows, int64_t voca
   const Workspace::Scope scope(measure);
   measure.tensor("logits", DType::kF32, {chunk, plan.block});
   measure.tensor("d_logits", exec.compute, {chunk, plan.block});
-  measure.tensor("transposed", exec.compute, {plan.block, round_up(chunk, group)});
   plan_gemm(inner, plan.block, std::span(&hidden, 1));
-  for (const int64_t part : {chunk, rows % kRowChunk}) plan_gemm(inner, hidden, std::span(&part, 1));
+  plan_outer_product(inner, chunk, plan.block, hidden);
   return measure.high_water();
 }
 

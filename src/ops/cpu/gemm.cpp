@@ -65,27 +65,11 @@ void run_tile(const Job& job, int64_t panel, const std::byte* packed, int64_t ro
   t.terms = static_cast<int>(plan.terms);
   for (size_t i = 0; i < plan.terms; ++i) {
     const TensorView& a = job.terms[i].a;
-    t.term[i] = {element(a, row, 0), a.stride(0), packed + plan.offset(i), plan.kernels.steps(plan.k[i])};
+    t.term[i] = {element(a, row, 0), a.stride(0), plan.kernels.group, packed + plan.offset(i), plan.kernels.steps(plan.k[i])};
   }
   t.rows = static_cast<int>(rows);
   t.cols = static_cast<int>(plan.cols_of(panel));
   t.vectors = static_cast<int>(ceil_div(t.cols, plan.kernels.lanes));
-  t.alpha = job.out.alpha;
-  if (job.out.transposed) {
-    std::array<float, 16 * 64> sums;
-    t.out = sums.data();
-    t.out_stride = 64;
-    plan.kernels.tile(t);
-    const TensorView& out = job.out.out;
-    for (int j = 0; j < t.cols; ++j) {
-      float* to = out.row<float>(col + j) + row;
-      for (int64_t i = 0; i < rows; ++i) {
-        const float v = sums[static_cast<size_t>(i * 64 + j)];
-        to[i] = job.out.residual.empty() ? v : to[i] + v;
-      }
-    }
-    return;
-  }
   t.out = element(job.out.out, row, col);
   t.out_stride = job.out.out.stride(0);
   t.out_bf16 = job.out.out.dtype == DType::kBF16;
@@ -234,25 +218,6 @@ TensorView gemm_operand(Exec& exec, const TensorView& t) {
     std::fill(to + cols, to + padded, bf16());
   }
   return copy;
-}
-
-TensorView transposed_operand(Exec& exec, const TensorView& t) {
-  const int64_t rows = t.dim(0);
-  const int64_t padded = round_up(rows, gemm_kernels(exec.compute).group);
-  const TensorView out = exec.scratch.tensor("transposed", exec.compute, {t.dim(1), padded});
-  if (exec.scratch.measuring()) return out;
-  TENFOLD_CHECK(t.dtype == exec.compute, "{}: {}", t.name, name_of(t.dtype));
-  const auto copy = [&]<typename T>(T zero) {
-    constexpr int64_t kSquare = 32;  // by squares, so that neither side strides through the cache
-    const int64_t cols = t.dim(1);
-#pragma omp parallel for schedule(static) num_threads(exec.device.threads()) if (rows * cols > 65536)
-    for (int64_t j0 = 0; j0 < cols; j0 += kSquare)
-      for (int64_t i0 = 0; i0 < padded; i0 += kSquare)
-        for (int64_t j = j0; j < std::min(cols, j0 + kSquare); ++j)
-          for (int64_t i = i0; i < std::min(padded, i0 + kSquare); ++i) out.row<T>(j)[i] = i < rows ? t.row<T>(i)[j] : zero;
-  };
-  exec.compute == DType::kBF16 ? copy(bf16()) : copy(0.0F);
-  return out;
 }
 
 }  // namespace tenfold::cpu

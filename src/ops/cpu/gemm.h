@@ -15,6 +15,8 @@ struct Tile {
   struct Term {
     const void* a = nullptr;  ///< rows of the kernel's element type, contiguous in k
     int64_t a_stride = 0;     ///< elements from one row of a to the next
+    int64_t a_step =
+        0;  ///< elements from one step to the next: the group, or a panel's row where a is a packed panel read by columns
     const void* b = nullptr;  ///< a packed panel
     int64_t steps = 0;        ///< k / group, rounded up
   };
@@ -76,14 +78,12 @@ struct GemmTerm {
 };
 
 struct GemmOut {
-  TensorView out;  ///< (M, N), or (N, M) when transposed (then f32)
-  bool transposed = false;
-  float alpha = 1.0F;
+  TensorView out;            ///< (M, N)
   TensorView bias = {};      ///< optional (N) f32
   TensorView residual = {};  ///< optional (M, N); may be `out`
 };
 
-/// out = alpha * sum of terms + bias + residual; expands each panel of B just before its use, so B is never in memory as a whole.
+/// out = sum of terms + bias + residual; expands each panel of B just before its use, so B is never in memory as a whole.
 /// Adds the time of the expansion to Part::kExpansion and the rest to `part`, with `flops`.
 void gemm(Exec& exec, std::span<const GemmTerm> terms, const GemmOut& out, Part part, double flops);
 
@@ -91,10 +91,11 @@ void gemm(Exec& exec, std::span<const GemmTerm> terms, const GemmOut& out, Part 
 /// rounded to the compute dtype.
 TensorView gemm_operand(Exec& exec, const TensorView& t);
 
-/// The transpose (N, M) of t (M, N) in the compute dtype, in scratch.
-TensorView transposed_operand(Exec& exec, const TensorView& t);
+/// out (M, N) f32 += alpha a^T b for a (K, M) and b (K, N), summed over their rows in order. For gradients of weights.
+void outer_product(Exec& exec, const TensorView& a, const TensorView& b, float alpha, const TensorView& out);
 
 /// Takes from the workspace what gemm() takes for such a product: for planning.
 void plan_gemm(Exec& exec, int64_t n, std::span<const int64_t> ks);
+void plan_outer_product(Exec& exec, int64_t k, int64_t m, int64_t n);
 
 }  // namespace tenfold::cpu

@@ -48,7 +48,7 @@ void tile(const Tile& t) {
     for (int64_t k = 0; k < t.term[s].steps; ++k, b += width * kGroup)
       for (int i = 0; i < t.rows; ++i)
         for (int g = 0; g < kGroup; ++g) {
-          const auto value = static_cast<float>(a[i * t.term[s].a_stride + k * kGroup + g]);
+          const auto value = static_cast<float>(a[i * t.term[s].a_stride + k * t.term[s].a_step + g]);
           auto& row = sum[static_cast<size_t>(i)];
           for (int j = 0; j < width; ++j) row[static_cast<size_t>(j)] += value * static_cast<float>(b[j * kGroup + g]);
         }

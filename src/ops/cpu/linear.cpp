@@ -11,7 +11,7 @@ namespace tenfold::cpu {
 namespace {
 
 /// The gradients of A and B sum over tokens; a packed panel covers this many at a time.
-constexpr int64_t kTokenBlock = 1024;
+constexpr int64_t kTokenBlock = 512;
 
 double flops_of(int64_t m, int64_t n, int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
@@ -20,20 +20,10 @@ double flops_of(int64_t m, int64_t n, int64_t k) {
 /// d_a += v^T x and d_b += scale d_y^T u.
 void lora_weight_gradients(Exec& exec, const TensorView& d_y, const TensorView& x, const TensorView& v,
                            const ops::LinearArgs& args, const ops::LinearGrads& grads) {
-  const int64_t rank = args.lora.a.dim(0);
   for (int64_t begin = 0; begin < x.dim(0); begin += kTokenBlock) {
-    const Workspace::Scope scope(exec.scratch);
     const int64_t end = std::min(x.dim(0), begin + kTokenBlock);
-    if (!grads.d_a.empty()) {
-      const GemmTerm term{transposed_operand(exec, v.rows(begin, end)), source_of(x.rows(begin, end)), true};
-      gemm(exec, std::span(&term, 1), {.out = grads.d_a, .residual = grads.d_a}, Part::kLora,
-           flops_of(rank, x.dim(1), end - begin));
-    }
-    if (!grads.d_b.empty()) {
-      const GemmTerm term{transposed_operand(exec, args.lora_u.rows(begin, end)), source_of(d_y.rows(begin, end)), true};
-      gemm(exec, std::span(&term, 1), {.out = grads.d_b, .transposed = true, .alpha = args.lora.scale, .residual = grads.d_b},
-           Part::kLora, flops_of(rank, d_y.dim(1), end - begin));
-    }
+    if (!grads.d_a.empty()) outer_product(exec, v.rows(begin, end), x.rows(begin, end), 1.0F, grads.d_a);
+    if (!grads.d_b.empty()) outer_product(exec, d_y.rows(begin, end), args.lora_u.rows(begin, end), args.lora.scale, grads.d_b);
   }
 }
 
@@ -74,7 +64,12 @@ void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, con
     const GemmTerm up{terms[0].a, source_of(args.lora.b, args.lora.scale), true};
     gemm(exec, std::span(&up, 1), {.out = v}, Part::kLora, flops_of(tokens, rank, w.cols + w.rows));
     const TensorView rounded = terms[0].a.dim(1) == d_y.dim(1) ? terms[0].a : d_y;
-    lora_weight_gradients(exec, rounded, apart ? args.lora_in : x, v, args, grads);
+    {
+      const double weight_flops =
+          (grads.d_a.empty() ? 0.0 : flops_of(tokens, rank, w.cols)) + (grads.d_b.empty() ? 0.0 : flops_of(tokens, rank, w.rows));
+      const PartTimer timer(exec.profile, Part::kLora, weight_flops);
+      lora_weight_gradients(exec, rounded, apart ? args.lora_in : x, v, args, grads);
+    }
     terms[1] = {gemm_operand(exec, v), source_of(args.lora.a), true};
     if (!apart) count = 2;
     if (!grads.d_lora_in.empty()) gemm(exec, std::span(terms).subspan(1), {.out = grads.d_lora_in}, Part::kLora, 0.0);
@@ -101,7 +96,6 @@ int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_featu
   const int64_t odd_x = in_features % 2 == 0 ? 0 : 2 * in_features;
   measure.tensor("operands", exec.compute, {tokens, std::max(odd_x, round_up(out_features, 2)) + 2});
   measure.tensor("v and u", exec.compute, {tokens, 2 * round_up(rank, 2)});
-  measure.tensor("transposed", exec.compute, {2 * std::max<int64_t>(rank, 1), std::min(tokens, kTokenBlock) + 1});
   const std::array<int64_t, 2> forward = {in_features, rank};
   const std::array<int64_t, 2> backward = {out_features, rank};
   // With and without the LoRA term: the groups of panels round differently.
@@ -113,10 +107,8 @@ int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_featu
     plan_gemm(plan, in_features, std::span(backward).last(1));
     plan_gemm(plan, rank, std::span(forward).first(1));
     plan_gemm(plan, rank, std::span(backward).first(1));
-    for (const int64_t tokens_in_block : {std::min(tokens, kTokenBlock), tokens % kTokenBlock}) {
-      plan_gemm(plan, in_features, std::span(&tokens_in_block, 1));
-      plan_gemm(plan, out_features, std::span(&tokens_in_block, 1));
-    }
+    plan_outer_product(plan, std::min(tokens, kTokenBlock), rank, in_features);
+    plan_outer_product(plan, std::min(tokens, kTokenBlock), out_features, rank);
   }
   return measure.high_water();
 }

@@ -48,22 +48,22 @@ inline __m512 exp2(__m512 x) {
   return _mm512_scalef_ps(p, x);
 }
 
-// c (4, NV vectors) = or += a b over `runs` runs of `depth` pairs: a's rows hold the pairs of all runs one after the other, b's
-// runs lie b_run elements apart and their pairs b_stride.
+// c (4, NV vectors) = or += a b over `depth` pairs: a's rows hold them one after the other, b's lie b_stride elements apart,
+// after every `run` of them a further b_gap.
 template <int NV, bool kAccumulate>
-inline void tile(int64_t runs, int64_t depth, const Bits* a, int64_t a_stride, const Bits* b, int64_t b_stride, int64_t b_run,
-                 float* c, int64_t c_stride) {
+inline void tile(int64_t depth, const Bits* a, int64_t a_stride, const Bits* b, int64_t b_stride, float* c, int64_t c_stride,
+                 int64_t run = 1 << 30, int64_t b_gap = 0) {
   __m512 sum[kRows][NV];
 #pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) sum[i][j] = kAccumulate ? _mm512_loadu_ps(c + i * c_stride + 16 * j) : _mm512_setzero_ps();
-  for (int64_t run = 0; run < runs; ++run, b += b_run) {
-    const Bits* row = b;
-    for (int64_t k = 0; k < depth; ++k, row += b_stride, a += 2) {
+  for (; depth > 0; depth -= run, b += b_gap) {
+    const Bits* end = a + 2 * smaller(depth, run);
+    for (; a < end; a += 2, b += b_stride) {
       __m512bh vectors[NV];
 #pragma GCC unroll 4
-      for (int j = 0; j < NV; ++j) vectors[j] = pairs(row + 32 * j);
+      for (int j = 0; j < NV; ++j) vectors[j] = pairs(b + 32 * j);
 #pragma GCC unroll 4
       for (int i = 0; i < kRows; ++i) {
         const __m512bh value = pair_everywhere(a + i * a_stride);
@@ -78,21 +78,22 @@ inline void tile(int64_t runs, int64_t depth, const Bits* a, int64_t a_stride, c
     for (int j = 0; j < NV; ++j) _mm512_storeu_ps(c + i * c_stride + 16 * j, sum[i][j]);
 }
 
-// The same over all columns of c, a multiple of 16.
-template <bool kAccumulate>
-inline void tile_row(int64_t cols, int64_t runs, int64_t depth, const Bits* a, int64_t a_stride, const Bits* b, int64_t b_stride,
-                     int64_t b_run, float* c, int64_t c_stride) {
+// c += a b over all columns of c, a multiple of 16.
+inline void tile_row(int64_t cols, int64_t depth, const Bits* a, int64_t a_stride, const Bits* b, int64_t b_stride, float* c,
+                     int64_t c_stride, int64_t run = 1 << 30, int64_t b_gap = 0) {
   int64_t j = 0;
-  for (; j + 64 <= cols; j += 64) tile<4, kAccumulate>(runs, depth, a, a_stride, b + 2 * j, b_stride, b_run, c + j, c_stride);
+  for (; j + 64 <= cols; j += 64) tile<4, true>(depth, a, a_stride, b + 2 * j, b_stride, c + j, c_stride, run, b_gap);
   switch (cols - j) {
-    case 48: return tile<3, kAccumulate>(runs, depth, a, a_stride, b + 2 * j, b_stride, b_run, c + j, c_stride);
-    case 32: return tile<2, kAccumulate>(runs, depth, a, a_stride, b + 2 * j, b_stride, b_run, c + j, c_stride);
-    case 16: return tile<1, kAccumulate>(runs, depth, a, a_stride, b + 2 * j, b_stride, b_run, c + j, c_stride);
+    case 48: return tile<3, true>(depth, a, a_stride, b + 2 * j, b_stride, c + j, c_stride, run, b_gap);
+    case 32: return tile<2, true>(depth, a, a_stride, b + 2 * j, b_stride, c + j, c_stride, run, b_gap);
+    case 16: return tile<1, true>(depth, a, a_stride, b + 2 * j, b_stride, c + j, c_stride, run, b_gap);
     default: return;
   }
 }
 
 // ---- packing ----
+
+inline const Bits* row_of(const HeadRows& rows, int64_t i) { return static_cast<const Bits*>(rows.data) + i * rows.stride; }
 
 inline void transpose16(__m512i r[16]) {
   __m512i t[16];
@@ -124,19 +125,34 @@ inline void transpose16(__m512i r[16]) {
   }
 }
 
-inline const Bits* row_of(const HeadRows& rows, int64_t i) { return static_cast<const Bits*>(rows.data) + i * rows.stride; }
+// 16 rows by up to 16 pairs of their elements, transposed.
+template <bool kWhole>
+inline void pack_column_group(const HeadRows& rows, int64_t first, int64_t count, int64_t e, int64_t wide, Bits* out) {
+  const __mmask16 mask = first_lanes(wide);
+  __m512i block[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    if (kWhole)
+      block[i] = _mm512_loadu_si512(row_of(rows, first + i) + e);
+    else
+      block[i] = first + i < count ? _mm512_maskz_loadu_epi32(mask, row_of(rows, first + i) + e) : _mm512_setzero_si512();
+  }
+  transpose16(block);
+  Bits* at = out + (e / 2 * kBlock + first) * 2;
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i)
+    if (kWhole || i < wide) _mm512_storeu_si512(at + i * kBlock * 2, block[i]);
+}
 
 // Rows [0, count) of 64 as (E / 2, 64, 2): pairs of the head dimension side by side, rows along the lanes; zeros for the others.
 void pack_columns(const HeadRows& rows, int64_t count, int64_t head_dim, Bits* out) {
   for (int64_t r = 0; r < kBlock; r += 16)
     for (int64_t e = 0; e < head_dim; e += 32) {
       const int64_t wide = smaller(16, (head_dim - e) / 2);
-      __m512i block[16];
-#pragma GCC unroll 16
-      for (int i = 0; i < 16; ++i)
-        block[i] = r + i < count ? _mm512_maskz_loadu_epi32(first_lanes(wide), row_of(rows, r + i) + e) : _mm512_setzero_si512();
-      transpose16(block);
-      for (int64_t i = 0; i < wide; ++i) _mm512_storeu_si512(out + ((e / 2 + i) * kBlock + r) * 2, block[i]);
+      if (wide == 16 && r + 16 <= count)
+        pack_column_group<true>(rows, r, count, e, wide, out);
+      else
+        pack_column_group<false>(rows, r, count, e, wide, out);
     }
 }
 
@@ -262,7 +278,7 @@ inline void forward_step(const ForwardRun& run, const ForwardScratch& t, int64_t
   if (most <= 0) return;
   const int64_t blocks = most > kBlock ? 2 : 1;
   for (int64_t b = 0; b < blocks; ++b)
-    tile<4, false>(1, head_dim / 2, t.q + r * head_dim, head_dim, block + b * block_size, 2 * kBlock, 0, t.s + b * kBlock, kStep);
+    tile<4, false>(head_dim / 2, t.q + r * head_dim, head_dim, block + b * block_size, 2 * kBlock, t.s + b * kBlock, kStep);
   const float factor = run.scale * kLog2E;
   for (int64_t i = 0; i < kRows; ++i) {
     const float* s = t.s + i * kStep;
@@ -279,8 +295,9 @@ inline void forward_step(const ForwardRun& run, const ForwardScratch& t, int64_t
       seen < kBlock ? softmax_row<4, true>(s, seen, factor, m, l, o, head_dim, p)
                     : softmax_row<4, false>(s, seen, factor, m, l, o, head_dim, p);
   }
-  tile_row<true>(head_dim, blocks, kBlock / 2, t.p, kStep, block + kBlock * head_dim, 2 * head_dim, block_size,
-                 t.o + r * head_dim, head_dim);
+  const int64_t depth = smaller(kStep, most + 1) / 2;
+  tile_row(head_dim, depth, t.p, kStep, block + kBlock * head_dim, 2 * head_dim, t.o + r * head_dim, head_dim, kBlock / 2,
+           block_size - kBlock * head_dim);
 }
 
 void forward(const ForwardRun& run) {
@@ -394,6 +411,13 @@ inline void softmax_backward(const BackwardScratch& t, const float* lse2, const 
   }
 }
 
+// Asks for the r-th of 16 parts of what the next block of queries reads, while this one is computed: long sequences lie in the shared cache.
+inline void fetch_next(const char* packed, int64_t packed_bytes, const char* d_q, int64_t d_q_bytes, int64_t r) {
+  const int64_t part = packed_bytes / 16 / 64 * 64 + 64, d_q_part = d_q_bytes / 16;
+  for (int64_t at = r * part; at < smaller(packed_bytes, (r + 1) * part); at += 64) _mm_prefetch(packed + at, _MM_HINT_T1);
+  for (int64_t at = r * d_q_part; at < (r + 1) * d_q_part; at += 64) _mm_prefetch(d_q + at, _MM_HINT_T1);
+}
+
 void backward(const BackwardRun& run) {
   const int64_t head_dim = run.head_dim;
   const int64_t part = kBlock * head_dim;
@@ -412,19 +436,26 @@ void backward(const BackwardRun& run) {
     const Bits* d_o_pairs = q_pairs + part;
     const auto* lse2 = reinterpret_cast<const float*>(d_o_pairs + part);
     for (int64_t r = 0; r < kBlock; r += kRows) {
-      tile<4, false>(1, head_dim / 2, keys + r * head_dim, head_dim, q, 2 * kBlock, 0, t.s, kBlock);
-      tile<4, false>(1, head_dim / 2, values + r * head_dim, head_dim, d_o, 2 * kBlock, 0, t.d_p, kBlock);
+      if (begin + kBlock < run.queries)
+        fetch_next(reinterpret_cast<const char*>(q) + backward_query_bytes(head_dim), backward_query_bytes(head_dim),
+                   reinterpret_cast<const char*>(run.d_q + (begin / kBlock + 1) * part), part * 4, r / kRows);
+      tile<4, false>(head_dim / 2, keys + r * head_dim, head_dim, q, 2 * kBlock, t.s, kBlock);
+      tile<4, false>(head_dim / 2, values + r * head_dim, head_dim, d_o, 2 * kBlock, t.d_p, kBlock);
       const int64_t hidden = first_key + r + 1 - run.visible - begin;  // queries of the block that do not see key r
       if (hidden + kRows > 1)
         softmax_backward<true>(t, lse2, lse2 + kBlock, factor, hidden, r);
       else
         softmax_backward<false>(t, lse2, lse2 + kBlock, factor, hidden, r);
-      tile_row<true>(head_dim, 1, kBlock / 2, t.p, kBlock, d_o_pairs, 2 * head_dim, 0, run.d_v + r * head_dim, head_dim);
-      tile_row<true>(head_dim, 1, kBlock / 2, t.d_s, kBlock, q_pairs, 2 * head_dim, 0, run.d_k + r * head_dim, head_dim);
+      const int64_t skip = larger(0, smaller(kBlock, hidden)) / 2;  // pairs of queries that see none of the four
+      const int64_t depth = kBlock / 2 - skip;
+      tile_row(head_dim, depth, t.p + 2 * skip, kBlock, d_o_pairs + 2 * skip * head_dim, 2 * head_dim, run.d_v + r * head_dim,
+               head_dim);
+      tile_row(head_dim, depth, t.d_s + 2 * skip, kBlock, q_pairs + 2 * skip * head_dim, 2 * head_dim, run.d_k + r * head_dim,
+               head_dim);
     }
     float* d_q = run.d_q + begin / kBlock * part;
     for (int64_t e = 0; e < head_dim; e += kRows)
-      tile<4, true>(1, kBlock / 2, keys_t + e * kBlock, kBlock, t.d_s_pairs, 2 * kBlock, 0, d_q + e * kBlock, kBlock);
+      tile<4, true>(kBlock / 2, keys_t + e * kBlock, kBlock, t.d_s_pairs, 2 * kBlock, d_q + e * kBlock, kBlock);
   }
 }
 
@@ -453,8 +484,105 @@ void store_d_q(const float* parts, int64_t part_stride, int64_t part_count, floa
     }
 }
 
-int64_t decode_thread_bytes(int64_t head_dim) { return attention_f32_avx512().decode_thread_bytes(head_dim); }
-void decode(const DecodeRun& run) { attention_f32_avx512().decode(run); }
+// ---- decode ----
+
+struct DecodeScratch {
+  float* o;  // (rows, E), rows a multiple of 4
+  float* l;  // (rows, 16)
+  float* m;  // (rows)
+  float* s;  // (4, 64)
+  Bits* p;   // (4, 64)
+  Bits* q;   // (rows, E)
+  Bits* v;   // (32, E, 2)
+
+  DecodeScratch(void* at, int64_t head_dim, int64_t rows) {
+    o = static_cast<float*>(at);
+    l = o + rows * head_dim;
+    s = l + rows * 16;
+    m = s + kRows * kBlock;
+    p = reinterpret_cast<Bits*>(m + rows);
+    q = p + kRows * kBlock;
+    v = q + rows * head_dim;
+  }
+};
+
+inline int64_t whole_tiles(int64_t rows) { return (rows + kRows - 1) / kRows * kRows; }
+
+int64_t decode_thread_bytes(int64_t head_dim, int64_t rows) {
+  const int64_t all = whole_tiles(rows);
+  return all * (6 * head_dim + 17 * 4) + kRows * kBlock * 6 + kBlock * head_dim * 2;
+}
+
+// The sums of the lanes of 16 vectors, in their order.
+inline __m512 sums_of_lanes(const __m512 x[16]) {
+  __m512 a[8], b[4], c[2];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i)
+    a[i] = _mm512_add_ps(_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]), _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const __m512d low = _mm512_castps_pd(a[2 * i]), high = _mm512_castps_pd(a[2 * i + 1]);
+    b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)), _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i)
+    c[i] = _mm512_add_ps(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x88), _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xdd));
+  return _mm512_add_ps(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
+}
+
+// Scores of one query against keys [first, first + count), 16 at a time; lanes beyond are not meaningful.
+inline void decode_scores(const Bits* q, const HeadRows& k, int64_t first, int64_t count, int64_t head_dim, float* s) {
+  const __mmask32 tail = head_dim % 32 == 0 ? 0xffffffffU : 0x0000ffffU;
+  for (int64_t g = 0; g < count; g += 16) {
+    __m512 sum[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      const Bits* key = row_of(k, first + smaller(g + i, count - 1));
+      sum[i] = _mm512_setzero_ps();
+      for (int64_t e = 0; e < head_dim; e += 32) {
+        const __mmask32 mask = e + 32 <= head_dim ? 0xffffffffU : tail;
+        const __m512i a = _mm512_maskz_loadu_epi16(mask, q + e), b = _mm512_maskz_loadu_epi16(mask, key + e);
+        sum[i] = _mm512_dpbf16_ps(sum[i], reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+      }
+    }
+    _mm512_storeu_ps(s + g, sums_of_lanes(sum));
+  }
+}
+
+void decode(const DecodeRun& run) {
+  const int64_t head_dim = run.head_dim;
+  const int64_t rows = whole_tiles(run.rows);
+  const DecodeScratch t(run.scratch, head_dim, rows);
+  for (int64_t i = 0; i < rows * head_dim; ++i) t.o[i] = 0.0F;
+  for (int64_t i = 0; i < rows * 16; ++i) t.l[i] = 0.0F;
+  for (int64_t i = 0; i < rows; ++i) t.m[i] = kLowest;
+  for (int64_t i = 0; i < kRows * kBlock; ++i) t.p[i] = 0;
+  for (int64_t i = 0; i < rows * head_dim; i += 16) {
+    const __mmask16 real = i < run.rows * head_dim ? __mmask16{0xffff} : __mmask16{0};
+    store_bf16(t.q + i, _mm512_maskz_loadu_ps(real, run.q + i));
+  }
+  for (int64_t first = 0; first < run.keys; first += kBlock) {
+    const int64_t count = smaller(kBlock, run.keys - first);
+    const HeadRows values = {static_cast<Bits*>(run.v.data) + first * run.v.stride, run.v.stride, true};
+    pack_row_pairs(values, count, head_dim, t.v);
+    for (int64_t r = 0; r < run.rows; r += kRows) {
+      for (int64_t i = 0; i < kRows && r + i < run.rows; ++i) {
+        const int64_t row = r + i;
+        const int64_t seen = larger(0, smaller(count, run.visible[row] - first));
+        if (seen > 0) decode_scores(t.q + row * head_dim, run.k, first, count, head_dim, t.s);
+        softmax_row<4, true>(t.s, seen, run.scale * kLog2E, t.m + row, t.l + 16 * row, t.o + row * head_dim, head_dim,
+                             t.p + i * kBlock);
+      }
+      tile_row(head_dim, (count + 1) / 2, t.p, kBlock, t.v, 2 * head_dim, t.o + r * head_dim, head_dim);
+    }
+  }
+  for (int64_t r = 0; r < run.rows; ++r) {
+    float* out = run.partial + r * (head_dim + 16);
+    for (int64_t e = 0; e < head_dim; ++e) out[e] = t.o[r * head_dim + e];
+    out[head_dim] = t.m[r];
+    out[head_dim + 1] = _mm512_reduce_add_ps(_mm512_loadu_ps(t.l + 16 * r));
+  }
+}
 
 constexpr AttentionKernels kKernels = {
     .forward_rows = kForwardRows,

@@ -300,7 +300,7 @@ void store_d_q(const float* parts, int64_t part_stride, int64_t part_count, floa
 // -----------------------------------------------------------------------------------------------------------------------------
 
 // A block of keys or values in f32 (64, padded E), s (64).
-int64_t decode_thread_bytes(int64_t head_dim) { return kBlock * (2 * padded(head_dim) + 1) * 4; }
+int64_t decode_thread_bytes(int64_t head_dim, int64_t /*rows*/) { return kBlock * (2 * padded(head_dim) + 1) * 4; }
 
 void decode(const DecodeRun& run) {
   const int64_t width = padded(run.head_dim);

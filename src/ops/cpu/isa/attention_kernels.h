@@ -78,7 +78,7 @@ struct AttentionKernels {
   void (*store_d_q)(const float* parts, int64_t part_stride, int64_t part_count, float scale, int64_t count, int64_t head_dim,
                     const HeadRows& out);
 
-  int64_t (*decode_thread_bytes)(int64_t head_dim);
+  int64_t (*decode_thread_bytes)(int64_t head_dim, int64_t rows);
   void (*decode)(const DecodeRun& run);
 };
 

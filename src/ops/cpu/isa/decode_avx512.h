@@ -36,6 +36,7 @@ inline float half_at(const std::byte* p) {
 inline __m512 to_float(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)); }
 
 struct DecodeF32 {
+  static constexpr bool kWide = true;  ///< 64 columns are more than a cache line
   static Pair load(const Source& s, int64_t row, int64_t col) {
     const auto* p = reinterpret_cast<const float*>(row_of(s, row)) + col;
     const __m512 scale = _mm512_set1_ps(s.scale);
@@ -44,6 +45,7 @@ struct DecodeF32 {
 };
 
 struct DecodeBf16 {
+  static constexpr bool kWide = true;
   static __m512i raw(const Source& s, int64_t row, int64_t col) { return _mm512_loadu_si512(row_of(s, row) + col * 2); }
   static Pair load(const Source& s, int64_t row, int64_t col) {
     const __m512i v = raw(s, row, col);
@@ -88,6 +90,7 @@ struct DecodeQ4_1 {
 };
 
 struct DecodeQ8_0 {
+  static constexpr bool kWide = true;
   static Pair load(const Source& s, int64_t row, int64_t col) {
     const std::byte* p = row_of(s, row) + col / 32 * 34;
     const __m512 d = _mm512_set1_ps(half_at(p));

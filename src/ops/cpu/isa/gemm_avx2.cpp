@@ -36,10 +36,11 @@ void tile_kernel(const Tile& t) {
     const auto* a = static_cast<const float*>(t.term[s].a);
     const auto* b = static_cast<const float*>(t.term[s].b);
     const int64_t stride = t.term[s].a_stride;
-    for (int64_t k = 0; k < t.term[s].steps; ++k, b += kVectors * kLanes) {
+    const int64_t step = t.term[s].a_step;
+    for (int64_t k = 0; k < t.term[s].steps; ++k, a += step, b += kVectors * kLanes) {
       __m256 value[kRows];
 #pragma GCC unroll 3
-      for (int i = 0; i < kRows; ++i) value[i] = _mm256_broadcast_ss(a + i * stride + k);
+      for (int i = 0; i < kRows; ++i) value[i] = _mm256_broadcast_ss(a + i * stride);
 #pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j) {
         const __m256 panel = _mm256_loadu_ps(b + j * kLanes);

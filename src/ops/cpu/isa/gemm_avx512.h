@@ -59,6 +59,7 @@ void tile_kernel(const Tile& t) {
   for (int s = 0; s < t.terms; ++s) {
     using Element = typename Kernel::Element;
     const int64_t stride = t.term[s].a_stride;
+    const int64_t step = t.term[s].a_step;
     const auto* a = static_cast<const Element*>(t.term[s].a);
     const auto* b = static_cast<const Element*>(t.term[s].b);
     for (int64_t k = 0; k < t.term[s].steps; ++k) {
@@ -71,7 +72,7 @@ void tile_kernel(const Tile& t) {
 #pragma GCC unroll 4
         for (int j = 0; j < kVectors; ++j) Kernel::multiply_add(sum[i][j], panel[j], value);
       }
-      a += Kernel::kGroup;
+      a += step;
       b += kVectors * kLanes * Kernel::kGroup;
     }
   }
@@ -163,7 +164,15 @@ template <typename Kernel, typename Decoder>
 void pack_by_rows(const Source& s, const PanelRange& r, typename Kernel::Element* panel) {
   const int64_t width = (r.cols + kLanes - 1) / kLanes * kLanes;
   const int64_t row_size = width * Kernel::kGroup;
+  // A panel takes a few bytes of each row, which the hardware does not foresee.
+  constexpr int64_t kAhead = 16;
+  const std::byte* ahead = row_of(s, r.k_begin + kAhead) + (s.cols > 0 ? r.col * s.row_bytes / s.cols : 0);
   for (int64_t k = 0; k < r.k_count; k += Kernel::kGroup) {
+#pragma GCC unroll 2
+    for (int g = 0; g < Kernel::kGroup; ++g) {
+      _mm_prefetch(ahead + (k + g) * s.row_bytes, _MM_HINT_T0);
+      if constexpr (requires { Decoder::kWide; }) _mm_prefetch(ahead + (k + g) * s.row_bytes + 64, _MM_HINT_T0);
+    }
     for (int64_t n = 0; n < r.cols; n += 32) {
       const int count = static_cast<int>(r.cols - n < 32 ? r.cols - n : 32);
       __m512i low[Kernel::kGroup];

@@ -138,7 +138,9 @@ void Adapter::save(const std::string& directory, const Model& model, const std::
   for (const Projection p : config_.targets) peft.target_modules.emplace_back(name_of(p));
   if (config_.train_embed_tokens) peft.modules_to_save.emplace_back("embed_tokens");
   if (config_.train_norms) peft.modules_to_save.emplace_back("norm");
-  if (config_.train_head) peft.modules_to_save.emplace_back("lm_head");
+  // A head that follows the trained embedding is written out as a copy: PEFT would otherwise keep the old one.
+  const bool head_follows = config_.tie_embeddings && config_.train_embed_tokens && !config_.train_head;
+  if (config_.train_head || head_follows) peft.modules_to_save.emplace_back("lm_head");
 
   std::deque<std::vector<bf16>> rounded;
   std::vector<SafetensorsItem> items;
@@ -152,6 +154,8 @@ void Adapter::save(const std::string& directory, const Model& model, const std::
     }
     items.push_back({p.key, p.is_vector ? TensorView(p.key.c_str(), dtype, {p.cols}, data)
                                         : TensorView(p.key.c_str(), dtype, {p.rows, p.cols}, data)});
+    if (head_follows && p.key == peft_saved_key("model.embed_tokens"))
+      items.push_back({peft_saved_key("lm_head"), items.back().tensor});
   }
   Json notes;
   notes["tenfold"] = TENFOLD_VERSION;

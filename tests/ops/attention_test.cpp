@@ -371,8 +371,10 @@ void expect_nan_spreads() {
       // q: its own row of head 0; k and v: every row that sees the key.
       for (int64_t row = poisoned; row < (which == 0 ? poisoned + 1 : tokens); ++row)
         EXPECT_TRUE(std::isnan(static_cast<float>(t.o.at(row, 3)))) << "input " << which << " row " << row << " of " << tokens;
-      if (which != 2 || tokens > 8)  // a value's NaN fills its block of keys, as 0 times NaN does in a matrix product
+      // A value's NaN fills its block of keys, as 0 times NaN does in a matrix product.
+      if (which != 2 || tokens > 8) {
         EXPECT_FALSE(std::isnan(static_cast<float>(t.o.at(0, 3)))) << "the first row sees none of them";
+      }
     }
   }
 }

@@ -26,21 +26,34 @@ struct BackwardBytes {
 
 int64_t visible_at_first(const AttentionSegment& s) { return (s.k_end - s.k_begin) - (s.q_end - s.q_begin) + 1; }
 
-// Key blocks shared out among the lanes: by falling cost, back and forth, so that lanes are even. Which lane adds which block to
-// its own d_q is thereby fixed by the sizes and the number of lanes.
-std::vector<std::vector<int64_t>> share_out(const SegmentBatch& batch, int64_t lanes) {
-  std::vector<int64_t> order(batch.key_blocks.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int64_t>(i);
-  const auto cost = [&](int64_t block) {
-    const RowBlock& b = batch.key_blocks[static_cast<size_t>(block)];
-    const AttentionSegment& s = batch.segments[static_cast<size_t>(b.segment)];
-    return (s.q_end - s.q_begin) - std::max<int64_t>(0, b.first + 1 - visible_at_first(s));
-  };
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return cost(a) > cost(b); });
-  std::vector<std::vector<int64_t>> shares(static_cast<size_t>(lanes));
-  for (size_t i = 0; i < order.size(); ++i) {
+// Neighbouring key blocks of a segment, which one BackwardRun takes.
+struct KeyRun {
+  int64_t block = 0;
+  int64_t count = 0;
+  int64_t cost = 0;
+};
+
+// Runs of key blocks shared out among the lanes: by falling cost, back and forth, so that lanes are even. Which lane adds which
+// run to its own d_q is thereby fixed by the sizes and the number of lanes.
+std::vector<std::vector<KeyRun>> share_out(const SegmentBatch& batch, int64_t most_blocks, int64_t lanes) {
+  std::vector<KeyRun> runs;
+  for (size_t i = 0; i < batch.segments.size(); ++i) {
+    const AttentionSegment& s = batch.segments[i];
+    const int64_t blocks = ceil_div(s.k_end - s.k_begin, kAttentionBlock);
+    // Short sequences give one block a run, so that every lane has some.
+    const int64_t size =
+        blocks >= 4 * most_blocks * lanes ? most_blocks : std::clamp<int64_t>(blocks / (2 * lanes), 1, most_blocks);
+    for (int64_t first = 0; first < blocks; first += size) {
+      const int64_t hidden = std::max<int64_t>(0, first * kAttentionBlock + 1 - visible_at_first(s));
+      const int64_t count = std::min(size, blocks - first);
+      runs.push_back({batch.key_offset[i] + first, count, count * std::max<int64_t>(0, s.q_end - s.q_begin - hidden)});
+    }
+  }
+  std::stable_sort(runs.begin(), runs.end(), [](const KeyRun& a, const KeyRun& b) { return a.cost > b.cost; });
+  std::vector<std::vector<KeyRun>> shares(static_cast<size_t>(lanes));
+  for (size_t i = 0; i < runs.size(); ++i) {
     const size_t at = i % (2 * shares.size());
-    shares[at < shares.size() ? at : 2 * shares.size() - 1 - at].push_back(order[i]);
+    shares[at < shares.size() ? at : 2 * shares.size() - 1 - at].push_back(runs[i]);
   }
   return shares;
 }
@@ -83,9 +96,9 @@ struct BackwardPass {
                          b.count, shape.head_dim, queries + block * kernels.backward_query_bytes(shape.head_dim));
   }
 
-  void run_lane(const SegmentBatch& batch, const std::vector<int64_t>& share, int64_t lane) const {
+  void run_lane(const SegmentBatch& batch, const std::vector<KeyRun>& share, int64_t lane) const {
     std::memset(lane_d_q(lane), 0, batch.query_blocks.size() * static_cast<size_t>(block_floats()) * sizeof(float));
-    for (const int64_t block : share) {
+    for (const auto& [block, count, cost] : share) {
       const RowBlock& b = batch.key_blocks[static_cast<size_t>(block)];
       const auto index = static_cast<size_t>(b.segment);
       const AttentionSegment& s = batch.segments[index];
@@ -93,6 +106,7 @@ struct BackwardPass {
       run.head_dim = shape.head_dim;
       run.scale = scale;
       run.key_block = b.first / kAttentionBlock;
+      run.key_blocks = count;
       run.queries = s.q_end - s.q_begin;
       run.visible = visible_at_first(s);
       run.keys = keys + block * kernels.backward_key_bytes(shape.head_dim);
@@ -139,7 +153,7 @@ void backward_batch(const BackwardPass& pass, const SegmentBatch& batch) {
   const auto key_blocks = static_cast<int64_t>(batch.key_blocks.size());
   const auto query_blocks = static_cast<int64_t>(batch.query_blocks.size());
   const int64_t lanes = std::min<int64_t>(shape.threads, key_blocks);
-  const auto shares = share_out(batch, lanes);
+  const auto shares = share_out(batch, pass.kernels.backward_key_blocks, lanes);
 #pragma omp parallel num_threads(static_cast <int>(lanes))
   for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
 #pragma omp for schedule(static)

@@ -35,7 +35,11 @@ const SoftmaxKernels& generic_softmax_kernels() {
 }
 
 const SoftmaxKernels& softmax_kernels() {
-  return ops::cpu_isa() >= ops::CpuIsa::kAvx512 ? softmax_kernels_avx512() : generic_softmax_kernels();
+  switch (ops::cpu_isa()) {
+    case ops::CpuIsa::kAvx512Bf16: return softmax_kernels_avx512_bf16();
+    case ops::CpuIsa::kAvx512: return softmax_kernels_avx512();
+    default: return generic_softmax_kernels();
+  }
 }
 
 }  // namespace tenfold::cpu

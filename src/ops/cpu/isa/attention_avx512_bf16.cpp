@@ -15,9 +15,12 @@ using Bits = uint16_t;  // of a bf16
 constexpr int64_t kBlock = kAttentionBlock;
 constexpr int64_t kStep = 2 * kBlock;  // keys of one softmax step
 constexpr int64_t kRows = 4;           // of a register tile: 4 x 4 vectors keep both multipliers busy and divide every block
+constexpr int64_t kBackwardKeyBlocks = 2;
 constexpr int64_t kForwardRows = 24 * kRows;
 constexpr float kLog2E = 1.44269504F;
 constexpr float kLowest = -3.0e38F;
+// A row is brought to a new maximum only when that is 2^8 above: bf16 and f32 lose nothing on probabilities of up to 256.
+constexpr float kSlack = 8.0F;
 
 // Minimax polynomial of 2^x on [0, 1), relative error 7.5e-8 before rounding.
 constexpr float kExp2Terms[6] = {0.9999999403953552F,  0.6931530833244324F,  0.24015361070632935F,
@@ -52,13 +55,13 @@ inline __m512 exp2(__m512 x) {
 // after every `run` of them a further b_gap.
 template <int NV, bool kAccumulate>
 inline void tile(int64_t depth, const Bits* a, int64_t a_stride, const Bits* b, int64_t b_stride, float* c, int64_t c_stride,
-                 int64_t run = 1 << 30, int64_t b_gap = 0) {
+                 int64_t run = 1 << 30, int64_t b_gap = 0, int64_t a_gap = 0) {
   __m512 sum[kRows][NV];
 #pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
     for (int j = 0; j < NV; ++j) sum[i][j] = kAccumulate ? _mm512_loadu_ps(c + i * c_stride + 16 * j) : _mm512_setzero_ps();
-  for (; depth > 0; depth -= run, b += b_gap) {
+  for (; depth > 0; depth -= run, b += b_gap, a += a_gap) {
     const Bits* end = a + 2 * smaller(depth, run);
     for (; a < end; a += 2, b += b_stride) {
       __m512bh vectors[NV];
@@ -233,6 +236,17 @@ void pack_forward(const HeadRows& k, const HeadRows& v, int64_t count, int64_t h
   pack_row_pairs(v, count, head_dim, keys + kBlock * head_dim);
 }
 
+// Brings a row's sums to the maximum of `top`; the first time there is nothing to bring.
+inline __m512 raise_maximum(__m512 top, __m512 sum, float* m, float* o, int64_t head_dim) {
+  const float highest = _mm512_reduce_max_ps(top);
+  const float before = *m;
+  *m = highest;
+  if (before == kLowest) return sum;
+  const __m512 rescale = exp2(_mm512_set1_ps(before - highest));
+  for (int64_t e = 0; e < head_dim; e += 16) _mm512_storeu_ps(o + e, _mm512_mul_ps(_mm512_loadu_ps(o + e), rescale));
+  return _mm512_mul_ps(sum, rescale);
+}
+
 // One row's scores s (16 N) become probabilities p in bf16; l, o and m follow when the maximum grows. Lanes from `seen` on are
 // masked.
 template <int N, bool kMasked>
@@ -251,13 +265,8 @@ inline void softmax_row(const float* s, int64_t seen, float factor, float* m, fl
   for (int j = 1; j < N; ++j) top = _mm512_max_ps(x[j], top);
   top = _mm512_mul_ps(top, c);
   __m512 sum = _mm512_loadu_ps(l);
-  if (_mm512_cmp_ps_mask(top, _mm512_set1_ps(*m), _CMP_GT_OQ) != 0) {
-    const float highest = _mm512_reduce_max_ps(top);
-    const __m512 rescale = exp2(_mm512_set1_ps(*m - highest));
-    *m = highest;
-    sum = _mm512_mul_ps(sum, rescale);
-    for (int64_t e = 0; e < head_dim; e += 16) _mm512_storeu_ps(o + e, _mm512_mul_ps(_mm512_loadu_ps(o + e), rescale));
-  }
+  if (_mm512_cmp_ps_mask(top, _mm512_set1_ps(*m + kSlack), _CMP_GT_OQ) != 0) [[unlikely]]
+    sum = raise_maximum(top, sum, m, o, head_dim);
   const __m512 shift = _mm512_set1_ps(*m);
 #pragma GCC unroll 8
   for (int j = 0; j < N; ++j) {
@@ -333,7 +342,7 @@ struct BackwardScratch {
   float* d_p;       // (4, 64)
   Bits* p;          // (4, 64)
   Bits* d_s;        // (4, 64)
-  Bits* d_s_pairs;  // (32, 64, 2)
+  Bits* d_s_pairs;  // (32 kBackwardKeyBlocks, 64, 2)
 
   explicit BackwardScratch(void* at) {
     s = static_cast<float*>(at);
@@ -344,7 +353,7 @@ struct BackwardScratch {
   }
 };
 
-int64_t backward_thread_bytes(int64_t /*head_dim*/) { return kRows * kBlock * 12 + kBlock * kBlock * 2; }
+int64_t backward_thread_bytes(int64_t /*head_dim*/) { return kRows * kBlock * 12 + kBackwardKeyBlocks * kBlock * kBlock * 2; }
 
 void pack_keys(const HeadRows& k, const HeadRows& v, int64_t count, int64_t head_dim, void* out) {
   const int64_t part = kBlock * head_dim;
@@ -411,51 +420,77 @@ inline void softmax_backward(const BackwardScratch& t, const float* lse2, const 
   }
 }
 
-// Asks for the r-th of 16 parts of what the next block of queries reads, while this one is computed: long sequences lie in the shared cache.
-inline void fetch_next(const char* packed, int64_t packed_bytes, const char* d_q, int64_t d_q_bytes, int64_t r) {
-  const int64_t part = packed_bytes / 16 / 64 * 64 + 64, d_q_part = d_q_bytes / 16;
-  for (int64_t at = r * part; at < smaller(packed_bytes, (r + 1) * part); at += 64) _mm_prefetch(packed + at, _MM_HINT_T1);
-  for (int64_t at = r * d_q_part; at < (r + 1) * d_q_part; at += 64) _mm_prefetch(d_q + at, _MM_HINT_T1);
+// What the next block of queries reads, asked for a few lines at a time while this one is computed: a long sequence lies in the
+// shared cache, and its streams are too short for the hardware to see them coming.
+class Ahead {
+ public:
+  Ahead(const void* begin, int64_t bytes, int64_t slots)
+      : at_(static_cast<const char*>(begin)), end_(at_ + bytes), lines_((bytes / 64 + slots - 1) / slots) {}
+  void fetch() {
+    for (int64_t i = 0; i < lines_ && at_ < end_; ++i, at_ += 64) _mm_prefetch(at_, _MM_HINT_T1);
+  }
+
+ private:
+  const char* at_;
+  const char* end_;
+  int64_t lines_;
+};
+
+// The keys of block `b` of a run against one block of queries: adds to d_v and d_k, leaves dS for d_q.
+inline void backward_block(const BackwardRun& run, const BackwardScratch& t, int64_t b, int64_t begin, const Bits* q,
+                           Ahead* packed, Ahead* sums) {
+  const int64_t head_dim = run.head_dim;
+  const int64_t part = kBlock * head_dim;
+  const Bits* d_o = q + part;
+  const Bits* q_pairs = d_o + part;
+  const Bits* d_o_pairs = q_pairs + part;
+  const auto* lse2 = reinterpret_cast<const float*>(d_o_pairs + part);
+  const Bits* keys = static_cast<const Bits*>(run.keys) + 3 * b * part;
+  const Bits* values = keys + part;
+  float* d_k = run.d_k + b * part;
+  float* d_v = run.d_v + b * part;
+  const int64_t first_key = (run.key_block + b) * kBlock;
+  for (int64_t r = 0; r < kBlock; r += kRows) {
+    tile<4, false>(head_dim / 2, keys + r * head_dim, head_dim, q, 2 * kBlock, t.s, kBlock);
+    packed->fetch();
+    tile<4, false>(head_dim / 2, values + r * head_dim, head_dim, d_o, 2 * kBlock, t.d_p, kBlock);
+    sums->fetch();
+    const int64_t hidden = first_key + r + 1 - run.visible - begin;  // queries of the block that do not see key r
+    if (hidden + kRows > 1)
+      softmax_backward<true>(t, lse2, lse2 + kBlock, run.scale * kLog2E, hidden, b * kBlock + r);
+    else
+      softmax_backward<false>(t, lse2, lse2 + kBlock, run.scale * kLog2E, hidden, b * kBlock + r);
+    const int64_t skip = larger(0, smaller(kBlock, hidden)) / 2;  // pairs of queries that see none of the four
+    const int64_t depth = kBlock / 2 - skip;
+    tile_row(head_dim, depth, t.p + 2 * skip, kBlock, d_o_pairs + 2 * skip * head_dim, 2 * head_dim, d_v + r * head_dim,
+             head_dim);
+    packed->fetch();
+    tile_row(head_dim, depth, t.d_s + 2 * skip, kBlock, q_pairs + 2 * skip * head_dim, 2 * head_dim, d_k + r * head_dim,
+             head_dim);
+  }
 }
 
 void backward(const BackwardRun& run) {
   const int64_t head_dim = run.head_dim;
   const int64_t part = kBlock * head_dim;
   const BackwardScratch t(run.scratch);
-  const auto* keys = static_cast<const Bits*>(run.keys);
-  const Bits* values = keys + part;
-  const Bits* keys_t = values + part;
-  const float factor = run.scale * kLog2E;
-  const int64_t first_key = run.key_block * kBlock;
-  const int64_t first_query = larger(0, first_key + 1 - run.visible);  // the first that sees a key of this block
+  const Bits* keys_t = static_cast<const Bits*>(run.keys) + 2 * part;
+  const int64_t first_query = larger(0, run.key_block * kBlock + 1 - run.visible);  // the first that sees a key of these blocks
   for (int64_t begin = first_query / kBlock * kBlock; begin < run.queries; begin += kBlock) {
-    const Bits* q = reinterpret_cast<const Bits*>(static_cast<const char*>(run.queries_packed) +
+    const auto* q = reinterpret_cast<const Bits*>(static_cast<const char*>(run.queries_packed) +
                                                   begin / kBlock * backward_query_bytes(head_dim));
-    const Bits* d_o = q + part;
-    const Bits* q_pairs = d_o + part;
-    const Bits* d_o_pairs = q_pairs + part;
-    const auto* lse2 = reinterpret_cast<const float*>(d_o_pairs + part);
-    for (int64_t r = 0; r < kBlock; r += kRows) {
-      if (begin + kBlock < run.queries)
-        fetch_next(reinterpret_cast<const char*>(q) + backward_query_bytes(head_dim), backward_query_bytes(head_dim),
-                   reinterpret_cast<const char*>(run.d_q + (begin / kBlock + 1) * part), part * 4, r / kRows);
-      tile<4, false>(head_dim / 2, keys + r * head_dim, head_dim, q, 2 * kBlock, t.s, kBlock);
-      tile<4, false>(head_dim / 2, values + r * head_dim, head_dim, d_o, 2 * kBlock, t.d_p, kBlock);
-      const int64_t hidden = first_key + r + 1 - run.visible - begin;  // queries of the block that do not see key r
-      if (hidden + kRows > 1)
-        softmax_backward<true>(t, lse2, lse2 + kBlock, factor, hidden, r);
-      else
-        softmax_backward<false>(t, lse2, lse2 + kBlock, factor, hidden, r);
-      const int64_t skip = larger(0, smaller(kBlock, hidden)) / 2;  // pairs of queries that see none of the four
-      const int64_t depth = kBlock / 2 - skip;
-      tile_row(head_dim, depth, t.p + 2 * skip, kBlock, d_o_pairs + 2 * skip * head_dim, 2 * head_dim, run.d_v + r * head_dim,
-               head_dim);
-      tile_row(head_dim, depth, t.d_s + 2 * skip, kBlock, q_pairs + 2 * skip * head_dim, 2 * head_dim, run.d_k + r * head_dim,
-               head_dim);
-    }
+    const int64_t slots = run.key_blocks * kBlock / kRows;
+    const bool more = begin + kBlock < run.queries;
+    Ahead packed(reinterpret_cast<const char*>(q) + backward_query_bytes(head_dim), more ? backward_query_bytes(head_dim) : 0,
+                 2 * slots);
+    Ahead sums(run.d_q + (begin / kBlock + 1) * part, more ? part * 4 : 0, slots);
+    int64_t blocks = 0;
+    for (; blocks < run.key_blocks && (run.key_block + blocks) * kBlock < run.visible + begin + kBlock - 1; ++blocks)
+      backward_block(run, t, blocks, begin, q, &packed, &sums);
     float* d_q = run.d_q + begin / kBlock * part;
     for (int64_t e = 0; e < head_dim; e += kRows)
-      tile<4, true>(kBlock / 2, keys_t + e * kBlock, kBlock, t.d_s_pairs, 2 * kBlock, d_q + e * kBlock, kBlock);
+      tile<4, true>(blocks * kBlock / 2, keys_t + e * kBlock, kBlock, t.d_s_pairs, 2 * kBlock, d_q + e * kBlock, kBlock,
+                    kBlock / 2, 0, 3 * part - kBlock);
   }
 }
 
@@ -590,6 +625,7 @@ constexpr AttentionKernels kKernels = {
     .forward_thread_bytes = forward_thread_bytes,
     .pack_forward = pack_forward,
     .forward = forward,
+    .backward_key_blocks = kBackwardKeyBlocks,
     .backward_key_bytes = backward_key_bytes,
     .backward_query_bytes = backward_query_bytes,
     .backward_thread_bytes = backward_thread_bytes,

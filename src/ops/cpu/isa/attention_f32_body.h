@@ -342,6 +342,7 @@ constexpr AttentionKernels kKernels = {
     .forward_thread_bytes = forward_thread_bytes,
     .pack_forward = pack_forward,
     .forward = forward,
+    .backward_key_blocks = 1,
     .backward_key_bytes = backward_key_bytes,
     .backward_query_bytes = backward_query_bytes,
     .backward_thread_bytes = backward_thread_bytes,

@@ -27,16 +27,17 @@ struct ForwardRun {
   void* scratch = nullptr;     ///< forward_thread_bytes
 };
 
-/// One block of keys of one head against all query blocks of its segment.
+/// A few blocks of keys of one head against all query blocks of its segment.
 struct BackwardRun {
   int64_t head_dim = 0;
   float scale = 1;
-  int64_t key_block = 0;                 ///< number of the block
+  int64_t key_block = 0;  ///< number of the first block
+  int64_t key_blocks = 1;
   int64_t queries = 0;                   ///< of the segment
   int64_t visible = 0;                   ///< keys that query 0 sees
-  const void* keys = nullptr;            ///< this block, backward_key_bytes
+  const void* keys = nullptr;            ///< the first block, each backward_key_bytes
   const void* queries_packed = nullptr;  ///< block 0, blocks of backward_query_bytes
-  float* d_k = nullptr;                  ///< (64, padded E) of this block, +=
+  float* d_k = nullptr;                  ///< blocks of (64, padded E), +=
   float* d_v = nullptr;                  ///< the same
   float* d_q = nullptr;                  ///< block 0, blocks of 64 x padded E floats in the kernel's own order, +=
   void* scratch = nullptr;               ///< backward_thread_bytes
@@ -65,6 +66,7 @@ struct AttentionKernels {
   void (*pack_forward)(const HeadRows& k, const HeadRows& v, int64_t count, int64_t head_dim, void* out);
   void (*forward)(const ForwardRun& run);
 
+  int64_t backward_key_blocks;  ///< most blocks of a BackwardRun
   int64_t (*backward_key_bytes)(int64_t head_dim);
   int64_t (*backward_query_bytes)(int64_t head_dim);
   int64_t (*backward_thread_bytes)(int64_t head_dim);

@@ -136,9 +136,13 @@ void pack_by_columns(const Source& s, const PanelRange& r, typename Kernel::Elem
   const int64_t width = (r.cols + kLanes - 1) / kLanes * kLanes;
   const int64_t row_size = width * Kernel::kGroup;
   const int64_t steps = (r.k_count + Kernel::kGroup - 1) / Kernel::kGroup;
+  // While 16 rows are decoded, the next 16 are fetched: short rows end before the hardware has recognised 16 streams.
+  const int64_t ahead_bytes = s.cols > 0 ? 16 * s.row_bytes * 32 / s.cols : 0;
   for (int64_t n = 0; n < r.cols; n += kLanes) {
     const int rows = static_cast<int>(r.cols - n < kLanes ? r.cols - n : kLanes);
+    const std::byte* ahead = row_of(s, r.col + n + kLanes) + r.k_begin * s.row_bytes / (s.cols > 0 ? s.cols : 1);
     for (int64_t k = 0; k < r.k_count; k += 32) {
+      for (int64_t line = 0; line < ahead_bytes; line += 64) _mm_prefetch(ahead + k / 32 * ahead_bytes + line, _MM_HINT_T0);
       __m512i part[2][16];
       const int count = static_cast<int>(r.k_count - k < 32 ? r.k_count - k : 32);
       const bool whole = rows == kLanes && count == 32;

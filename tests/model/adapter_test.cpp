@@ -1,0 +1,98 @@
+#include "model/adapter.h"
+
+#include "core/rng.h"
+#include "format/safetensors.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <functional>
+
+namespace tenfold {
+namespace {
+
+namespace fs = std::filesystem;
+
+class AdapterTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = fs::temp_directory_path() / fmt::format("tenfold-adapter-{}", ::getpid());
+    fs::remove_all(directory_);
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+
+  Adapter made(const LoraConfig& lora) {
+    Adapter adapter = Adapter::create(device_, model_, lora, 3);
+    Rng rng(4, 4);
+    for (int64_t i = 0; i < adapter.elements(); ++i) adapter.flat().ptr<float>()[i] += static_cast<float>(rng.normal());
+    return adapter;
+  }
+  static std::string message_of(const std::function<void()>& action) {
+    try {
+      action();
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "nothing was thrown";
+  }
+
+  Device device_{1};
+  Model model_ = Model::random(config_of_shape("tiny"), WeightLayout::kF32, 5);
+  fs::path directory_;
+};
+
+TEST_F(AdapterTest, ComesBackBitForBit) {
+  const Adapter saved = made(LoraConfig::parse(4, 8, 0.1, true, {"q_proj", "down_proj"}, {"embed_tokens", "norm", "lm_head"}));
+  saved.save(directory_.string(), model_, "chatml", DType::kF32);
+  const Adapter loaded = Adapter::load(device_, model_, directory_.string());
+  ASSERT_EQ(loaded.parameters().size(), saved.parameters().size());
+  for (size_t i = 0; i < saved.parameters().size(); ++i) {
+    const Parameter& a = saved.parameters()[i];
+    const Parameter& b = loaded.parameters()[i];
+    ASSERT_EQ(a.key, b.key);
+    EXPECT_EQ(0, std::memcmp(saved.flat().ptr<float>() + a.offset, loaded.flat().ptr<float>() + b.offset,
+                             static_cast<size_t>(a.rows * a.cols) * 4))
+        << a.key;
+  }
+  EXPECT_EQ(loaded.config().scale(), saved.config().scale());
+  EXPECT_EQ(read_adapter_notes(directory_.string()).chat_template, "chatml");
+}
+
+TEST_F(AdapterTest, WritesAFollowingHeadAsACopy) {
+  LoraConfig lora = LoraConfig::parse(4, 8, 0, false, {"q_proj"}, {"embed_tokens"});
+  lora.tie_embeddings = true;
+  const Adapter saved = made(lora);
+  saved.save(directory_.string(), model_, "chatml", DType::kF32);
+  const Adapter loaded = Adapter::load(device_, model_, directory_.string());
+  const TensorView head = loaded.head(loaded.flat());
+  ASSERT_FALSE(head.empty());
+  EXPECT_EQ(0, std::memcmp(head.data, saved.embed_tokens(saved.flat()).data, static_cast<size_t>(head.bytes())));
+}
+
+TEST_F(AdapterTest, OfAnotherModelIsRefused) {
+  made(LoraConfig::parse(4, 8, 0, false, {"q_proj"}, {})).save(directory_.string(), model_, "chatml", DType::kF32);
+  const Model other = Model::random(config_of_shape("tiny"), WeightLayout::kF32, 6);
+  EXPECT_NE(message_of([&] { Adapter::load(device_, other, directory_.string()); }).find("another model"), std::string::npos);
+  fs::remove(directory_ / "tenfold.json");  // without our notes the shapes still tell
+  ModelConfig wider = config_of_shape("tiny");
+  wider.hidden = 128;
+  const Model wide = Model::random(wider, WeightLayout::kF32, 6);
+  const std::string message = message_of([&] { Adapter::load(device_, wide, directory_.string()); });
+  EXPECT_NE(message.find("expected shape"), std::string::npos) << message;
+  ModelConfig deeper = config_of_shape("tiny");
+  deeper.layers = 3;
+  const Model deep = Model::random(deeper, WeightLayout::kF32, 6);
+  const std::string missing = message_of([&] { Adapter::load(device_, deep, directory_.string()); });
+  EXPECT_NE(missing.find("is missing"), std::string::npos) << missing;
+}
+
+TEST_F(AdapterTest, NamesUnknownTargets) {
+  EXPECT_NE(message_of([] { LoraConfig::parse(4, 8, 0, false, {"q_prj"}, {}); }).find("q_proj"), std::string::npos);
+  EXPECT_NE(message_of([] { LoraConfig::parse(4, 8, 0, false, {"q_proj"}, {"wte"}); }).find("embed_tokens"), std::string::npos);
+  EXPECT_NE(message_of([] { LoraConfig::parse(0, 8, 0, false, {"q_proj"}, {}); }).find("--lora-r"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tenfold

@@ -198,15 +198,14 @@ std::string FactMaker::fill(std::string_view shape) {
 
 std::string FactMaker::answer_of(std::string_view full, std::string_view value, const std::string& sentence, bool number) {
   const double u = rng_.uniform();
-  const double short_share = number ? 0.25 : 0.12;
+  const double short_share = number ? 0.25 : 0.15;
   if (!value.empty() && u < short_share) {
     std::string out = fill(value);
     if (!number && rng_.below(2) == 0 && !out.ends_with('"')) out += '.';
     return out;
   }
-  // The sentence as the text has it, where a single one holds the whole answer. Half of the answers: a model that only learns to
-  // turn questions round answers with the question's words when it has not found the sentence.
-  if (!sentence.empty() && u > 0.5) return sentence;
+  // The sentence as the text has it, where a single one holds the whole answer.
+  if (!sentence.empty() && u > 0.75) return sentence;
   return fill(full);
 }
 

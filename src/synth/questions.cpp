@@ -183,9 +183,7 @@ Result subject(sv sentence, Rng& rng) {
       std::to_array<sv>({"He", "She", "They", "We", "Mr.", "Mrs.", "Miss", "Lady", "Sir", "Captain", "Colonel", "Dr."});
   const Words words = spaced_words(sentence);
   for (size_t i = 1; i <= 4 && i + 4 < words.size(); ++i) {
-    const bool past =
-        words[i].size() > 4 && words[i].ends_with("ed") && std::islower(static_cast<unsigned char>(words[i][0])) != 0;
-    if (!past && std::find(kVerbs.begin(), kVerbs.end(), words[i]) == kVerbs.end()) continue;
+    if (std::find(kVerbs.begin(), kVerbs.end(), words[i]) == kVerbs.end()) continue;
     const bool person = std::find(kPeople.begin(), kPeople.end(), words[0]) != kPeople.end();
     if (!person && words[0] != "The" && words[0] != "This" && words[0] != "His" && words[0] != "Her" && words[0] != "Their")
       return std::nullopt;
@@ -199,22 +197,6 @@ Result subject(sv sentence, Rng& rng) {
     return QuestionAnswer{std::string(who) + rest + "?", as_answer(rng, sentence)};
   }
   return std::nullopt;
-}
-
-/// "When the tea grew cold, he left." -> "What happened when the tea grew cold?"
-Result opening(sv sentence, sv context, Rng& rng) {
-  static constexpr auto kOpeners =
-      std::to_array<sv>({"When", "After", "Before", "As", "While", "At", "In", "On", "During", "Upon", "From", "By"});
-  static constexpr auto kAsk =
-      std::to_array<sv>({"What happened {x}?", "What happened {x}?", "What does the text say happened {x}?",
-                         "What do we learn of what happened {x}?"});
-  const size_t comma = sentence.find(',');
-  if (comma == sv::npos || comma + 12 > sentence.size()) return std::nullopt;
-  const sv clause = sentence.substr(0, comma);
-  const Words words = spaced_words(clause);
-  if (words.size() < 3 || words.size() > 14 || contains(context, clause)) return std::nullopt;
-  if (std::find(kOpeners.begin(), kOpeners.end(), words[0]) == kOpeners.end()) return std::nullopt;
-  return QuestionAnswer{phrase(rng, kAsk, uncapitalized(clause)), as_answer(rng, sentence)};
 }
 
 Result choice(sv sentence, sv context, const SynthCorpus& corpus, Rng& rng) {
@@ -328,7 +310,6 @@ std::optional<QuestionAnswer> ask_about_sentence(SentenceQuestion kind, std::str
     case SentenceQuestion::kSubject: return subject(sentence, rng);
     case SentenceQuestion::kChoice: return choice(sentence, context, corpus, rng);
     case SentenceQuestion::kNextWords: return next_words(sentence, context, rng);
-    case SentenceQuestion::kOpening: return opening(sentence, context, rng);
   }
   return std::nullopt;
 }

@@ -24,9 +24,8 @@ enum class SentenceQuestion : uint8_t {
   kSubject,    ///< who or what ...: its subject taken out
   kChoice,     ///< which of three sentences is in the text
   kNextWords,  ///< which words follow ...
-  kOpening,    ///< what happened when, after, in ...: its opening clause
 };
-constexpr int kSentenceQuestions = 12;
+constexpr int kSentenceQuestions = 11;
 
 /// A question about `sentence`, which will stand once in `context` (the text without it). Words and beginnings that also occur in
 /// the context are not used as keys. Nothing when this way of asking does not fit the sentence.

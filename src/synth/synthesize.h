@@ -26,11 +26,11 @@ std::string_view name_of(AskKind kind);
 
 /// Shares of the questions; they need not add up to 1.
 struct AskShares {
-  double facts = 0.26;
-  double numbers = 0.22;  ///< 40 % of what is invented, and most of kMulti besides
-  double multi = 0.06;
-  double sentences = 0.40;
-  double passages = 0.06;
+  double facts = 0.30;
+  double numbers = 0.30;
+  double multi = 0.10;
+  double sentences = 0.25;
+  double passages = 0.05;
 };
 
 struct SynthOptions {
@@ -42,8 +42,8 @@ struct SynthOptions {
   /// "log-uniform", "uniform", or a list such as "1024,2048,4096" that the records go through in turn.
   std::string lengths = "log-uniform";
   uint64_t seed = 0;
-  int64_t min_questions = 6;
-  int64_t max_questions = 12;  ///< at most 16; short records get fewer, one for about 700 bytes
+  int64_t min_questions = 4;
+  int64_t max_questions = 8;  ///< at most 16; short records get fewer, one for about 700 bytes
   AskShares shares;
 };
 

@@ -79,7 +79,8 @@ TEST_P(SessionTest, ScoreIsTheLogSoftmaxOfTheLogits) {
     double sum = 0;
     for (const float l : logits) sum += std::exp(static_cast<double>(l));
     const double expected = std::log(sum) - static_cast<double>(logits[static_cast<size_t>(ids[t])]);
-    EXPECT_TRUE(std::abs(static_cast<double>(nll[t]) - expected) <= (GetParam() == DType::kBF16 ? 0.03 : 1e-4)) << t << ": " << nll[t] << " " << expected;
+    EXPECT_TRUE(std::abs(static_cast<double>(nll[t]) - expected) <= (GetParam() == DType::kBF16 ? 0.03 : 1e-4))
+        << t << ": " << nll[t] << " " << expected;
   }
 }
 

@@ -251,7 +251,7 @@ TEST_F(SynthesizeTest, OptionFaults) {
   expect_contains(fault([](auto& o) { o.lengths = "2000,"; }), {"2000,"});
   expect_contains(fault([](auto& o) { o.lengths = "2000,99999"; }), {"99999"});
   expect_contains(fault([](auto& o) { o.max_questions = 17; }), {"16"});
-  expect_contains(fault([](auto& o) { o.min_questions = 13; }), {"13 to 12"});
+  expect_contains(fault([](auto& o) { o.min_questions = 9; }), {"9 to 8"});
   expect_contains(fault([](auto& o) { o.shares.facts = -1; }), {"-1"});
   expect_contains(fault([](auto& o) { o.shares.facts = std::nan(""); }), {"nan"});
   expect_contains(fault([](auto& o) { o.shares = {0, 0, 0, 0, 0}; }), {"all shares"});

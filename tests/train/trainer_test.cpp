@@ -90,7 +90,8 @@ void expect_gradients_match_differences(TinyRun& s) {
     for (float& d : direction) d = static_cast<float>(rng.normal()), norm += static_cast<double>(d) * static_cast<double>(d);
     // A step along the gradient as well, so that the difference is not lost in the loss's own rounding.
     double gradient_norm = 0;
-    for (int64_t i = 0; i < n; ++i) gradient_norm += std::pow(static_cast<double>(gradient[static_cast<size_t>(p.offset + i)]), 2);
+    for (int64_t i = 0; i < n; ++i)
+      gradient_norm += std::pow(static_cast<double>(gradient[static_cast<size_t>(p.offset + i)]), 2);
     gradient_norm = std::sqrt(gradient_norm);
     ASSERT_GT(gradient_norm, 0) << p.key;
     double slope = 0;
@@ -110,7 +111,8 @@ void expect_gradients_match_differences(TinyRun& s) {
     };
     const double difference = (loss_at(1) - loss_at(-1)) / 2;
     std::memcpy(values + p.offset, before.data(), before.size() * 4);
-    // f32 losses near 6 carry about 6 * 2^-24 * sqrt(layers of sums) ~ 3e-6 each; the cubic term of the difference is ~ epsilon^2 of the slope.
+    // f32 losses near 6 carry about 6 * 2^-24 * sqrt(layers of sums) ~ 3e-6 each; the cubic term of the difference is ~ epsilon^2
+    // of the slope.
     const double tolerance = 6e-6 + 0.03 * std::abs(slope);
     EXPECT_TRUE(std::abs(difference - slope) <= tolerance) << p.key << ": difference " << difference << ", gradient " << slope;
   }
@@ -123,7 +125,7 @@ TEST(Gradients, OfLoraMatchFiniteDifferences) {
 
 TEST(Gradients, OfEveryProjectionAndWholeParametersMatchFiniteDifferences) {
   TinyRun s(LoraConfig::parse(4, 8, 0, true, {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
-                            {"embed_tokens", "norm", "lm_head"}));
+                              {"embed_tokens", "norm", "lm_head"}));
   expect_gradients_match_differences(s);
 }
 
@@ -191,7 +193,8 @@ TEST(GlobalBatch, WeighsEveryTokenAlike) {
     const std::vector<float> m = gradient_of(mixed, {records[i]});
     for (size_t j = 0; j < sum.size(); ++j) {
       const double document = static_cast<double>(m[j]) - static_cast<double>(a[j]);
-      sum[j] += static_cast<double>(a[j]) * answers[i] / (answers[0] + answers[1]) + document * documents[i] / (documents[0] + documents[1]);
+      sum[j] += static_cast<double>(a[j]) * answers[i] / (answers[0] + answers[1]) +
+                document * documents[i] / (documents[0] + documents[1]);
     }
   }
   double error = 0;
@@ -206,7 +209,8 @@ TEST(GlobalBatch, WeighsEveryTokenAlike) {
 
 std::vector<double> losses_in(const fs::path& run) {
   std::vector<double> losses;
-  for_each_json_line((run / "metrics.jsonl").string(), [&](Json& line, int64_t) { losses.push_back(line["loss"].get<double>()); });
+  for_each_json_line((run / "metrics.jsonl").string(),
+                     [&](Json& line, int64_t) { losses.push_back(line["loss"].get<double>()); });
   return losses;
 }
 

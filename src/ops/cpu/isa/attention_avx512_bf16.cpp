@@ -18,6 +18,7 @@ constexpr int64_t kRows = 4;           // of a register tile: 4 x 4 vectors keep
 constexpr int64_t kBackwardKeyBlocks = 2;
 constexpr int64_t kForwardRows = 24 * kRows;
 constexpr float kLog2E = 1.44269504F;
+constexpr float kLn2 = 0.693147181F;
 constexpr float kLowest = -3.0e38F;
 // A row is brought to a new maximum only when that is 2^8 above: bf16 and f32 lose nothing on probabilities of up to 256.
 constexpr float kSlack = 8.0F;
@@ -92,6 +93,23 @@ inline void tile_row(int64_t cols, int64_t depth, const Bits* a, int64_t a_strid
     case 16: return tile<1, true>(depth, a, a_stride, b + 2 * j, b_stride, c + j, c_stride, run, b_gap);
     default: return;
   }
+}
+
+// The sums of the lanes of 16 vectors, in their order.
+inline __m512 sums_of_lanes(const __m512 x[16]) {
+  __m512 a[8], b[4], c[2];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i)
+    a[i] = _mm512_add_ps(_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]), _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const __m512d low = _mm512_castps_pd(a[2 * i]), high = _mm512_castps_pd(a[2 * i + 1]);
+    b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)), _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i)
+    c[i] = _mm512_add_ps(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x88), _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xdd));
+  return _mm512_add_ps(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
 }
 
 // ---- packing ----
@@ -309,6 +327,44 @@ inline void forward_step(const ForwardRun& run, const ForwardScratch& t, int64_t
            block_size - kBlock * head_dim);
 }
 
+// log2 of positive normal numbers to 2e-7 of max(1, |log2|): the exponent and the series of atanh on [3/4, 3/2).
+inline __m512 log2(__m512 x) {
+  const __m512 mantissa = _mm512_getmant_ps(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_src);
+  const __m512 exponent = _mm512_getexp_ps(_mm512_div_ps(x, mantissa));
+  const __m512 one = _mm512_set1_ps(1.0F);
+  const __m512 t = _mm512_div_ps(_mm512_sub_ps(mantissa, one), _mm512_add_ps(mantissa, one));
+  const __m512 t2 = _mm512_mul_ps(t, t);
+  __m512 p = _mm512_set1_ps(2.0F * kLog2E / 9);
+  p = _mm512_fmadd_ps(p, t2, _mm512_set1_ps(2.0F * kLog2E / 7));
+  p = _mm512_fmadd_ps(p, t2, _mm512_set1_ps(2.0F * kLog2E / 5));
+  p = _mm512_fmadd_ps(p, t2, _mm512_set1_ps(2.0F * kLog2E / 3));
+  p = _mm512_fmadd_ps(p, t2, _mm512_set1_ps(2.0F * kLog2E));
+  return _mm512_fmadd_ps(p, t, exponent);
+}
+
+// o / l and lse, 16 rows at a time.
+inline void finish_rows(const ForwardRun& run, const ForwardScratch& t) {
+  for (int64_t first = 0; first < run.rows; first += 16) {
+    __m512 sums[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) sums[i] = _mm512_loadu_ps(t.l + 16 * (first + i));
+    const __m512 total = sums_of_lanes(sums);
+    const int64_t count = smaller(16, run.rows - first);
+    if (run.lse != nullptr) {
+      const __m512 lse2 = _mm512_add_ps(_mm512_loadu_ps(t.m + first), log2(total));
+      _mm512_mask_storeu_ps(run.lse + first, first_lanes(count), _mm512_mul_ps(lse2, _mm512_set1_ps(kLn2)));
+    }
+    float inverse[16];
+    _mm512_storeu_ps(inverse, _mm512_div_ps(_mm512_set1_ps(1.0F), total));
+    for (int64_t i = 0; i < count; ++i) {
+      auto* o = static_cast<Bits*>(run.o.data) + (first + i) * run.o.stride;
+      const float* sum = t.o + (first + i) * run.head_dim;
+      for (int64_t e = 0; e < run.head_dim; e += 16)
+        store_bf16(o + e, _mm512_mul_ps(_mm512_loadu_ps(sum + e), _mm512_set1_ps(inverse[i])));
+    }
+  }
+}
+
 void forward(const ForwardRun& run) {
   const int64_t head_dim = run.head_dim;
   const ForwardScratch t(run.scratch, head_dim);
@@ -320,14 +376,7 @@ void forward(const ForwardRun& run) {
   const auto* block = static_cast<const Bits*>(run.keys);
   for (int64_t first = 0; first < run.visible + run.rows - 1; first += kStep, block += 4 * kBlock * head_dim)
     for (int64_t r = 0; r < rows; r += kRows) forward_step(run, t, r, first, block);
-  for (int64_t r = 0; r < run.rows; ++r) {
-    const float total = _mm512_reduce_add_ps(_mm512_loadu_ps(t.l + 16 * r));
-    const __m512 inverse = _mm512_set1_ps(1.0F / total);
-    auto* o = static_cast<Bits*>(run.o.data) + r * run.o.stride;
-    for (int64_t e = 0; e < head_dim; e += 16) store_bf16(o + e, _mm512_mul_ps(_mm512_loadu_ps(t.o + r * head_dim + e), inverse));
-    if (run.lse != nullptr)
-      run.lse[r] = static_cast<float>((static_cast<double>(t.m[r]) + __builtin_log2(total)) * 0.6931471805599453);
-  }
+  finish_rows(run, t);
 }
 
 // ---- backward ----
@@ -546,23 +595,6 @@ inline int64_t whole_tiles(int64_t rows) { return (rows + kRows - 1) / kRows * k
 int64_t decode_thread_bytes(int64_t head_dim, int64_t rows) {
   const int64_t all = whole_tiles(rows);
   return all * (6 * head_dim + 17 * 4) + kRows * kBlock * 6 + kBlock * head_dim * 2;
-}
-
-// The sums of the lanes of 16 vectors, in their order.
-inline __m512 sums_of_lanes(const __m512 x[16]) {
-  __m512 a[8], b[4], c[2];
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i)
-    a[i] = _mm512_add_ps(_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]), _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    const __m512d low = _mm512_castps_pd(a[2 * i]), high = _mm512_castps_pd(a[2 * i + 1]);
-    b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)), _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
-  }
-#pragma GCC unroll 2
-  for (int i = 0; i < 2; ++i)
-    c[i] = _mm512_add_ps(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x88), _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xdd));
-  return _mm512_add_ps(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
 }
 
 // Scores of one query against keys [first, first + count), 16 at a time; lanes beyond are not meaningful.

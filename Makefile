@@ -2,10 +2,11 @@
 BUILD := build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: help build test demo bench format clean install-deps
+.PHONY: help build test demo proof bench format clean install-deps
 
 help:
 	@echo "make demo          fetch a small model, teach it long texts, prove it: runs/demo/report.html"
+	@echo "make proof         beyond the demo: twice the records; pass keys and five more needles: runs/proof/report.html"
 	@echo "make test          build and run every test"
 	@echo "make build         install what is missing and build $(BUILD)/src/tenfold"
 	@echo "make bench         speed of this machine against its ceilings, part by part"
@@ -25,6 +26,9 @@ test: build
 
 demo: build
 	@dev/demo
+
+proof: build
+	@dev/demo proof
 
 bench: build
 	@dev/demo model

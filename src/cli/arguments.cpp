@@ -49,6 +49,7 @@ constexpr std::array kAliases = {
     Pair{"resume-from-checkpoint", "resume"},
     Pair{"max-seq-length", "max-length"},
     Pair{"num-threads", "threads"},
+    Pair{"rope-method", "rope-type"},
     Pair{"enable-tp", "gpus-for-one-model"},
 };
 

@@ -86,6 +86,8 @@ std::unique_ptr<Device> open_device(const CommonOptions& common) {
     throw_device("--device {}: this tenfold is built without CUDA; use --device cpu, or a CUDA build (docs/guide.md)",
                  common.device);
   }
+  if (common.gpus > 0)
+    throw_device("--gpus {}: this tenfold is built without CUDA; leave it out, or use a CUDA build (docs/guide.md)", common.gpus);
   return std::make_unique<Device>(static_cast<int>(common.threads));
 }
 

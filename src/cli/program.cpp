@@ -33,6 +33,7 @@ void declare_common(OptionTable& table, CommonOptions& common) {
   table.group("Common");
   table.add("config", common.config, "FILE", "Recipe: flat TOML whose keys are option names; options on the command line win");
   table.add("device", common.device, "NAME", "auto, cpu or cuda[:i]");
+  table.add("gpus", common.gpus, "N", "GPUs to work on (CUDA builds)");
   table.add("threads", common.threads, "N", "Compute threads; 0: every core this process may use");
   table.add("seed", common.seed, "N", "Seed of everything random");
   table.add("host-memory", common.host_memory, "SIZE",

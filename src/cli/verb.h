@@ -17,6 +17,7 @@ namespace tenfold::cli {
 struct CommonOptions {
   std::string config;
   std::string device = "auto";
+  int64_t gpus = 0;
   int64_t threads = 0;
   int64_t seed = 0;
   ByteSize host_memory;

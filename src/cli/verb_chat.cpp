@@ -90,6 +90,7 @@ class ChatVerb final : public Verb {
     }
     {
       Progress progress(context.console, "reading", static_cast<int64_t>(ids.size()), "tokens");
+      progress.update(0);
       session.prefill(ids, [&](int64_t done, int64_t) { progress.update(done); });
     }
     TokenStream stream(tokenizer);

@@ -69,6 +69,7 @@ class GenerateVerb final : public Verb {
 
   static double prefill(Session& session, const std::vector<int32_t>& ids, Console& console) {
     Progress progress(console, "reading", static_cast<int64_t>(ids.size()), "tokens");
+    progress.update(0);
     const auto start = std::chrono::steady_clock::now();
     session.prefill(ids, [&](int64_t done, int64_t) { progress.update(done); });
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -70,6 +70,7 @@ class LogitsVerb final : public Verb {
   static double mean_loss(Session& session, const std::vector<int32_t>& ids, Console& console) {
     if (ids.size() < 2) return 0;
     Progress progress(console, "score", static_cast<int64_t>(ids.size()), "tokens");
+    progress.update(0);
     const std::vector<float> nll = session.score(ids, [&](int64_t done, int64_t) { progress.update(done); });
     return std::accumulate(nll.begin() + 1, nll.end(), 0.0) / static_cast<double>(nll.size() - 1);
   }

@@ -33,10 +33,10 @@ section { margin-top: 3.2rem; padding-top: 1.6rem; border-top: 1px solid var(--r
 b, strong { font-weight: 600; }
 .run-a { color: var(--a); } .run-b { color: var(--b); } .run-c { color: var(--c); } .run-d { color: var(--d); }
 
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1.1rem 1.8rem; margin: 1.6rem 0 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: 1.1rem 1.25rem; margin: 1.6rem 0 0; }
 .tile { border-top: 2px solid var(--ink); padding-top: .45rem; }
 .tile .name { display: block; color: var(--soft); font-size: .875rem; line-height: 1.35; }
-.tile .value { display: block; font-size: 1.55rem; line-height: 1.3; font-variant-numeric: lining-nums tabular-nums; white-space: nowrap; }
+.tile .value { display: block; font-size: 1.4rem; line-height: 1.3; font-variant-numeric: lining-nums tabular-nums; white-space: nowrap; }
 .tile .more { display: block; color: var(--soft); font-size: .8125rem; line-height: 1.4; }
 
 .scroll { margin-bottom: 1rem; overflow-x: auto; -webkit-overflow-scrolling: touch; }

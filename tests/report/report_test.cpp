@@ -377,6 +377,13 @@ TEST_F(ReportTest, FiguresOfAPassKeyAndOfNothing) {
   EXPECT_HAS(error_of([&] { write_grid_figures(runs_.path("nowhere")); }), "config.json");
 }
 
+/// Cairo keeps fonts for the next drawing; leak checkers want them back.
+class CairoStatics : public ::testing::Environment {
+ public:
+  void TearDown() override { cairo_debug_reset_static_data(); }
+};
+[[maybe_unused]] const auto* const kCairoStatics = ::testing::AddGlobalTestEnvironment(new CairoStatics);
+
 TEST(HeatMapTest, WritesValuesAndSaysWhereItCannot) {
   RunFolders runs;
   HeatMap map;

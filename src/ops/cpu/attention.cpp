@@ -57,17 +57,6 @@ void SegmentBatch::clear() {
   query_blocks.clear();
 }
 
-namespace {
-
-constexpr int64_t kAlignment = 64;
-constexpr int64_t kForwardPackBudget = int64_t{16} << 20;
-
-AttentionShape shape_of(const Exec& exec, const TensorView& q, const TensorView& k) {
-  return {q.dim(0), k.dim(0), q.dim(1), k.dim(1), q.dim(2), exec.device.threads()};
-}
-
-int64_t aligned(int64_t bytes) { return round_up(bytes, kAlignment); }
-
 void zero_rows(const TensorView& t, int threads) {
   const auto bytes = static_cast<size_t>(t.dim(2) * size_of(t.dtype));
 #pragma omp parallel for num_threads(threads) schedule(static)
@@ -82,7 +71,13 @@ bool covers(std::span<const AttentionSegment> segments, int64_t tokens) {
   return covered == tokens;
 }
 
-int64_t visible_at_first(const AttentionSegment& s) { return (s.k_end - s.k_begin) - (s.q_end - s.q_begin) + 1; }
+namespace {
+
+constexpr int64_t kForwardPackBudget = int64_t{16} << 20;
+
+AttentionShape shape_of(const Exec& exec, const TensorView& q, const TensorView& k) {
+  return {q.dim(0), k.dim(0), q.dim(1), k.dim(1), q.dim(2), exec.device.threads()};
+}
 
 // ---- forward ----
 
@@ -174,8 +169,8 @@ int64_t forward_kv_heads_at_once(const AttentionKernels& kernels, const Attentio
 
 int64_t forward_scratch_bytes(const AttentionKernels& kernels, const AttentionShape& shape) {
   const int64_t blocks = forward_kv_heads_at_once(kernels, shape) * AttentionShape::block_capacity(shape.keys);
-  return aligned(blocks * kernels.forward_key_bytes(shape.head_dim)) +
-         shape.threads * aligned(kernels.forward_thread_bytes(shape.head_dim));
+  return align_bytes(blocks * kernels.forward_key_bytes(shape.head_dim)) +
+         shape.threads * align_bytes(kernels.forward_thread_bytes(shape.head_dim));
 }
 
 void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, const TensorView& v,
@@ -192,7 +187,7 @@ void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, con
 
   const Workspace::Scope scope(exec.scratch);
   const int64_t blocks = forward_kv_heads_at_once(kernels, shape) * AttentionShape::block_capacity(shape.keys);
-  const int64_t thread_bytes = aligned(kernels.forward_thread_bytes(shape.head_dim));
+  const int64_t thread_bytes = align_bytes(kernels.forward_thread_bytes(shape.head_dim));
   auto* packed = static_cast<std::byte*>(exec.scratch.bytes(blocks * kernels.forward_key_bytes(shape.head_dim)));
   auto* thread_scratch = static_cast<std::byte*>(exec.scratch.bytes(thread_bytes * shape.threads));
   const ForwardPass pass{kernels, shape, q, k, v, o, lse, scale, packed, thread_bytes, thread_scratch};

@@ -9,22 +9,18 @@
 namespace tenfold::cpu {
 namespace {
 
-int64_t aligned(int64_t bytes) { return round_up(bytes, 64); }
-
 // Scratch of the backward: the packed keys, their gradients and the packed queries of one head, and what each lane owns.
 struct BackwardBytes {
   int64_t keys, key_grads, queries, lane_d_q, lane_scratch;
 
   BackwardBytes(const AttentionKernels& kernels, const AttentionShape& shape)
-      : keys(aligned(AttentionShape::block_capacity(shape.keys) * kernels.backward_key_bytes(shape.head_dim))),
+      : keys(align_bytes(AttentionShape::block_capacity(shape.keys) * kernels.backward_key_bytes(shape.head_dim))),
         key_grads(AttentionShape::block_capacity(shape.keys) * kAttentionBlock * shape.width() * 4),
-        queries(aligned(AttentionShape::block_capacity(shape.tokens) * kernels.backward_query_bytes(shape.head_dim))),
+        queries(align_bytes(AttentionShape::block_capacity(shape.tokens) * kernels.backward_query_bytes(shape.head_dim))),
         lane_d_q(AttentionShape::block_capacity(shape.tokens) * kAttentionBlock * shape.width() * 4),
-        lane_scratch(aligned(kernels.backward_thread_bytes(shape.head_dim))) {}
+        lane_scratch(align_bytes(kernels.backward_thread_bytes(shape.head_dim))) {}
   int64_t total(int threads) const { return keys + 2 * key_grads + queries + threads * (lane_d_q + lane_scratch); }
 };
-
-int64_t visible_at_first(const AttentionSegment& s) { return (s.k_end - s.k_begin) - (s.q_end - s.q_begin) + 1; }
 
 // Neighbouring key blocks of a segment, which one BackwardRun takes.
 struct KeyRun {
@@ -69,6 +65,7 @@ struct BackwardPass {
   const TensorView& lse;
   const ops::AttentionGrads& grads;
   float scale;
+  bool add_key_grads;  ///< to outputs that start as zeros: segments share keys, or leave some out
   BackwardBytes bytes;
   std::byte* keys;
   std::byte* queries;
@@ -126,25 +123,13 @@ struct BackwardPass {
                       head_rows(grads.d_q, row, head));
   }
 
-  // Added to the output, which starts as zeros: segments of different batches may share keys.
   void store_key_grads(const SegmentBatch& batch, int64_t block, int64_t kv_head) const {
     const RowBlock& b = batch.key_blocks[static_cast<size_t>(block)];
     const int64_t row = batch.segments[static_cast<size_t>(b.segment)].k_begin + b.first;
-    const auto add = [&](const HeadRows& out, const float* in, float factor) {
-      for (int64_t i = 0; i < b.count; ++i) {
-        const float* values = in + i * shape.width();
-        auto* f32 = static_cast<float*>(out.data) + i * out.stride;
-        auto* half = static_cast<bf16*>(out.data) + i * out.stride;
-        for (int64_t e = 0; e < shape.head_dim; ++e) {
-          if (out.bf16)
-            half[e] = bf16(static_cast<float>(half[e]) + factor * values[e]);
-          else
-            f32[e] += factor * values[e];
-        }
-      }
-    };
-    add(head_rows(grads.d_k, row, kv_head), d_k + block * block_floats(), scale);
-    add(head_rows(grads.d_v, row, kv_head), d_v + block * block_floats(), 1.0F);
+    kernels.store_key_grad(d_k + block * block_floats(), scale, add_key_grads, b.count, shape.head_dim,
+                           head_rows(grads.d_k, row, kv_head));
+    kernels.store_key_grad(d_v + block * block_floats(), 1.0F, add_key_grads, b.count, shape.head_dim,
+                           head_rows(grads.d_v, row, kv_head));
   }
 };
 
@@ -171,11 +156,14 @@ void backward_batch(const BackwardPass& pass, const SegmentBatch& batch) {
   }
 }
 
-void zero_all(const TensorView& t, int threads) {
-  const auto bytes = static_cast<size_t>(t.dim(2) * size_of(t.dtype));
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t row = 0; row < t.dim(0); ++row)
-    for (int64_t head = 0; head < t.dim(1); ++head) std::memset(head_rows(t, row, head).data, 0, bytes);
+// In order, without a gap, and none empty of queries: the usual packed batch.
+bool covers_keys_once(std::span<const AttentionSegment> segments, int64_t keys) {
+  int64_t at = 0;
+  for (const auto& s : segments) {
+    if (s.k_begin != at || s.q_end == s.q_begin) return false;
+    at = s.k_end;
+  }
+  return at == keys;
 }
 
 bool shares_keys(const SegmentBatch& batch, const AttentionSegment& s) {
@@ -201,8 +189,11 @@ void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, 
   auto* d_v = static_cast<float*>(exec.scratch.bytes(bytes.key_grads));
   auto* queries = static_cast<std::byte*>(exec.scratch.bytes(bytes.queries));
   auto* lanes = static_cast<std::byte*>(exec.scratch.bytes(shape.threads * (bytes.lane_d_q + bytes.lane_scratch)));
-  const BackwardPass pass{kernels, shape, d_o, q, k, v, o, lse, grads, scale, bytes, keys, queries, d_k, d_v, lanes};
-  for (const TensorView* t : {&grads.d_q, &grads.d_k, &grads.d_v}) zero_all(*t, shape.threads);
+  const bool whole_keys = covers_keys_once(segments, shape.keys);
+  const BackwardPass pass{kernels, shape, d_o, q, k, v, o, lse, grads, scale, !whole_keys, bytes, keys, queries, d_k, d_v, lanes};
+  if (!whole_keys)
+    for (const TensorView* t : {&grads.d_k, &grads.d_v}) zero_rows(*t, shape.threads);
+  if (!covers(segments, shape.tokens)) zero_rows(grads.d_q, shape.threads);
   SegmentBatch batch;
   for (const auto& s : segments) {
     if (s.q_end == s.q_begin) continue;

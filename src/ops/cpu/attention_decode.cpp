@@ -13,7 +13,6 @@ namespace {
 constexpr int64_t kRange = 256;          // keys; fixed, so that results do not depend on the number of threads
 constexpr int64_t kMaxBatchTokens = 64;  // queries whose partial results are held at once, beyond one segment's
 
-int64_t aligned(int64_t bytes) { return round_up(bytes, 64); }
 int64_t partial_floats(const AttentionShape& shape) { return shape.width() + 16; }
 
 // Partial results, counted in query rows of all heads.
@@ -62,7 +61,7 @@ struct DecodePass {
       const HeadRows row = head_rows(q, s.q_begin + r / group, kv_head * group + r % group);
       elementwise_kernels().convert[row.bf16 ? 1 : 0][0](row.data, queries + r * shape.width(), shape.head_dim);
       std::fill(queries + r * shape.width() + shape.head_dim, queries + (r + 1) * shape.width(), 0.0F);
-      visible[r] = (s.k_end - s.k_begin) - queries_of(s) + 1 + r / group - item.first;
+      visible[r] = visible_at_first(s) + r / group - item.first;
     }
     DecodeRun run;
     run.k = head_rows(k, s.k_begin + item.first, kv_head);
@@ -127,13 +126,13 @@ void decode_batch(Exec& exec, const DecodePass& pass, const std::vector<DecodeIt
 
 int64_t thread_bytes_of(const AttentionKernels& kernels, const AttentionShape& shape) {
   const int64_t rows = kDecodeQueries * shape.group();
-  return aligned(rows * shape.width() * 4 + round_up(rows, 8) * 8 + kernels.decode_thread_bytes(shape.head_dim, rows));
+  return align_bytes(rows * shape.width() * 4 + round_up(rows, 8) * 8 + kernels.decode_thread_bytes(shape.head_dim, rows));
 }
 
 }  // namespace
 
 int64_t decode_scratch_bytes(const AttentionKernels& kernels, const AttentionShape& shape) {
-  return aligned(row_capacity(shape) * partial_floats(shape) * 4) + shape.threads * thread_bytes_of(kernels, shape);
+  return align_bytes(row_capacity(shape) * partial_floats(shape) * 4) + shape.threads * thread_bytes_of(kernels, shape);
 }
 
 void attention_decode(Exec& exec, const AttentionKernels& kernels, const AttentionShape& shape, const TensorView& q,

@@ -59,6 +59,14 @@ const AttentionKernels& attention_kernels(DType dtype, int64_t head_dim);
 /// Rows from `row` of head `head` of a (T, H, E) tensor.
 HeadRows head_rows(const TensorView& t, int64_t row, int64_t head);
 
+/// Keys that the first query of a segment sees.
+inline int64_t visible_at_first(const AttentionSegment& s) { return (s.k_end - s.k_begin) - (s.q_end - s.q_begin) + 1; }
+/// Whether the (disjoint) segments hold every query.
+bool covers(std::span<const AttentionSegment> segments, int64_t tokens);
+void zero_rows(const TensorView& t, int threads);
+/// Rounded up to a cache line.
+inline int64_t align_bytes(int64_t bytes) { return round_up(bytes, 64); }
+
 /// Kv heads whose packed keys are held at once in the forward.
 int64_t forward_kv_heads_at_once(const AttentionKernels& kernels, const AttentionShape& shape);
 

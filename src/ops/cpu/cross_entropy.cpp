@@ -21,7 +21,8 @@
 namespace tenfold::cpu {
 namespace {
 
-constexpr int64_t kRowChunk = 1024;
+constexpr int64_t kThreadRows =
+    256;  ///< rows of a thread at a time: their exponentials of a block should stay in the second-level cache
 constexpr int64_t kBlockBytes = 640 * 1024;  ///< a block's panels should stay in the second-level cache
 constexpr int64_t kMaxBlock = 512;
 
@@ -311,9 +312,10 @@ void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std:
   const PartTimer timer(exec.profile, Part::kHead, products * product);
   Exec inner{exec.device, exec.scratch, exec.compute, nullptr};  // the timer above already counts this
   const Plan plan(exec.compute, head.rows, head.cols);
-  for (int64_t begin = 0; begin < rows; begin += kRowChunk) {
+  const int64_t chunk = kThreadRows * exec.device.threads();
+  for (int64_t begin = 0; begin < rows; begin += chunk) {
     const Workspace::Scope scope(exec.scratch);
-    const int64_t end = std::min(rows, begin + kRowChunk);
+    const int64_t end = std::min(rows, begin + chunk);
     const auto at = static_cast<size_t>(begin);
     const auto count = static_cast<size_t>(end - begin);
     Job job{plan,
@@ -334,7 +336,7 @@ int64_t cross_entropy_scratch_bytes(const Exec& exec, int64_t rows, int64_t voca
   Workspace measure;
   Exec inner{exec.device, measure, exec.compute, nullptr};
   const Plan plan(exec.compute, vocabulary, hidden);
-  const int64_t chunk = std::min(rows, kRowChunk);
+  const int64_t chunk = std::min(rows, kThreadRows * exec.device.threads());
   Job job{plan, {}, {}, {}, {}, {}, {}};
   const int64_t group = plan.kernels.group;
   job.h = measure.tensor("h", exec.compute, {chunk, round_up(hidden, group)});

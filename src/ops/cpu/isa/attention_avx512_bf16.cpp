@@ -146,6 +146,10 @@ inline void transpose16(__m512i r[16]) {
   }
 }
 
+inline void fetch_row(const HeadRows& rows, int64_t i, int64_t head_dim) {
+  for (int64_t e = 0; e < head_dim; e += 32) _mm_prefetch(reinterpret_cast<const char*>(row_of(rows, i) + e), _MM_HINT_T0);
+}
+
 // 16 rows by up to 16 pairs of their elements, transposed.
 template <bool kWhole>
 inline void pack_column_group(const HeadRows& rows, int64_t first, int64_t count, int64_t e, int64_t wide, Bits* out) {
@@ -365,17 +369,28 @@ inline void finish_rows(const ForwardRun& run, const ForwardScratch& t) {
   }
 }
 
-void forward(const ForwardRun& run) {
+// Rows r .. r + 3 at the start, and a look at the rows that come some tiles later: they lie far apart, in the shared cache.
+inline void start_rows(const ForwardRun& run, const ForwardScratch& t, int64_t r) {
   const int64_t head_dim = run.head_dim;
-  const ForwardScratch t(run.scratch, head_dim);
-  const int64_t rows = (run.rows + kRows - 1) / kRows * kRows;
-  pack_rows(run.q, run.rows, rows, head_dim, t.q);
-  for (int64_t i = 0; i < rows * head_dim; ++i) t.o[i] = 0.0F;
-  for (int64_t i = 0; i < rows * 16; ++i) t.l[i] = 0.0F;
-  for (int64_t i = 0; i < rows; ++i) t.m[i] = kLowest;
+  constexpr int64_t kAhead = 4 * kRows;
+  for (int64_t i = r + kAhead; i < smaller(r + kAhead + kRows, run.rows); ++i) fetch_row(run.q, i, head_dim);
+  const HeadRows rows = {static_cast<Bits*>(run.q.data) + r * run.q.stride, run.q.stride, true};
+  pack_rows(rows, run.rows - r, kRows, head_dim, t.q + r * head_dim);
+  for (int64_t i = r * head_dim; i < (r + kRows) * head_dim; i += 16) _mm512_storeu_ps(t.o + i, _mm512_setzero_ps());
+  for (int64_t i = r; i < r + kRows; ++i) {
+    _mm512_storeu_ps(t.l + 16 * i, _mm512_setzero_ps());
+    t.m[i] = kLowest;
+  }
+}
+
+void forward(const ForwardRun& run) {
+  const ForwardScratch t(run.scratch, run.head_dim);
   const auto* block = static_cast<const Bits*>(run.keys);
-  for (int64_t first = 0; first < run.visible + run.rows - 1; first += kStep, block += 4 * kBlock * head_dim)
-    for (int64_t r = 0; r < rows; r += kRows) forward_step(run, t, r, first, block);
+  for (int64_t first = 0; first < run.visible + run.rows - 1; first += kStep, block += 4 * kBlock * run.head_dim)
+    for (int64_t r = 0; r < run.rows; r += kRows) {
+      if (first == 0) start_rows(run, t, r);
+      forward_step(run, t, r, first, block);
+    }
   finish_rows(run, t);
 }
 
@@ -417,6 +432,10 @@ void pack_queries(const HeadRows& q, const HeadRows& d_o, const HeadRows& o, con
                   void* out) {
   const int64_t part = kBlock * head_dim;
   auto* queries = static_cast<Bits*>(out);
+  for (int64_t r = 0; r < count; ++r) {
+    fetch_row(d_o, r, head_dim);
+    fetch_row(o, r, head_dim);
+  }
   pack_columns(q, count, head_dim, queries);
   pack_columns(d_o, count, head_dim, queries + part);
   pack_row_pairs(q, count, head_dim, queries + 2 * part);
@@ -543,6 +562,21 @@ void backward(const BackwardRun& run) {
   }
 }
 
+void store_key_grad(const float* sum, float scale, bool add, int64_t count, int64_t head_dim, const HeadRows& out) {
+  const __m512 factor = _mm512_set1_ps(scale);
+  for (int64_t r = 0; r < count; ++r)
+    for (int64_t e = 0; e < head_dim; e += 16) {
+      const __m512 x = _mm512_mul_ps(_mm512_loadu_ps(sum + r * head_dim + e), factor);
+      if (out.bf16) {
+        Bits* at = static_cast<Bits*>(out.data) + r * out.stride + e;
+        store_bf16(at, add ? _mm512_add_ps(widen(at), x) : x);
+      } else {
+        float* at = static_cast<float*>(out.data) + r * out.stride + e;
+        _mm512_storeu_ps(at, add ? _mm512_add_ps(_mm512_loadu_ps(at), x) : x);
+      }
+    }
+}
+
 // The accumulators are (E, 64): queries along the lanes.
 void store_d_q(const float* parts, int64_t part_stride, int64_t part_count, float scale, int64_t count, int64_t head_dim,
                const HeadRows& out) {
@@ -665,6 +699,7 @@ constexpr AttentionKernels kKernels = {
     .pack_queries = pack_queries,
     .backward = backward,
     .store_d_q = store_d_q,
+    .store_key_grad = store_key_grad,
     .decode_thread_bytes = decode_thread_bytes,
     .decode = decode,
 };

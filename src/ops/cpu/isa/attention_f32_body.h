@@ -134,8 +134,7 @@ void read_block(const HeadRows& rows, int64_t count, int64_t head_dim, float* ou
   }
 }
 
-// ---- forward
-// ----------------------------------------------------------------------------------------------------------------------------
+// ---- forward ----
 
 // Packed keys: K transposed (E, 64), V (64, padded E), and room to transpose from.
 int64_t forward_key_bytes(int64_t head_dim) { return kBlock * 2 * padded(head_dim) * 4; }
@@ -207,8 +206,7 @@ void forward(const ForwardRun& run) {
   }
 }
 
-// ---- backward
-// ---------------------------------------------------------------------------------------------------------------------------
+// ---- backward ----
 
 // K transposed, V transposed (E, 64), K (64, padded E).
 int64_t backward_key_bytes(int64_t head_dim) { return kBlock * 3 * padded(head_dim) * 4; }
@@ -283,6 +281,20 @@ void backward(const BackwardRun& run) {
   }
 }
 
+void store_key_grad(const float* sum, float scale, bool add, int64_t count, int64_t head_dim, const HeadRows& out) {
+  float row[kMaxHeadDim];
+  for (int64_t r = 0; r < count; ++r) {
+    const float* in = sum + r * padded(head_dim);
+    const HeadRows at = {out.bf16 ? static_cast<void*>(static_cast<uint16_t*>(out.data) + r * out.stride)
+                                  : static_cast<void*>(static_cast<float*>(out.data) + r * out.stride),
+                         out.stride, out.bf16};
+    fill(row, head_dim, 0.0F);
+    if (add) read_row(at, 0, head_dim, row);
+    for (int64_t e = 0; e < head_dim; ++e) row[e] += in[e] * scale;
+    write_row(at, 0, head_dim, row, 1.0F);
+  }
+}
+
 void store_d_q(const float* parts, int64_t part_stride, int64_t part_count, float scale, int64_t count, int64_t head_dim,
                const HeadRows& out) {
   float row[kMaxHeadDim];
@@ -296,8 +308,7 @@ void store_d_q(const float* parts, int64_t part_stride, int64_t part_count, floa
   }
 }
 
-// ---- decode
-// -----------------------------------------------------------------------------------------------------------------------------
+// ---- decode ----
 
 // A block of keys or values in f32 (64, padded E), s (64).
 int64_t decode_thread_bytes(int64_t head_dim, int64_t /*rows*/) { return kBlock * (2 * padded(head_dim) + 1) * 4; }
@@ -350,6 +361,7 @@ constexpr AttentionKernels kKernels = {
     .pack_queries = pack_queries,
     .backward = backward,
     .store_d_q = store_d_q,
+    .store_key_grad = store_key_grad,
     .decode_thread_bytes = decode_thread_bytes,
     .decode = decode,
 };

@@ -79,6 +79,8 @@ struct AttentionKernels {
   /// before.
   void (*store_d_q)(const float* parts, int64_t part_stride, int64_t part_count, float scale, int64_t count, int64_t head_dim,
                     const HeadRows& out);
+  /// out = or += scale * sum, for rows of a d_k or d_v block.
+  void (*store_key_grad)(const float* sum, float scale, bool add, int64_t count, int64_t head_dim, const HeadRows& out);
 
   int64_t (*decode_thread_bytes)(int64_t head_dim, int64_t rows);
   void (*decode)(const DecodeRun& run);

@@ -2,7 +2,7 @@
 
 #include "core/rng.h"
 #include "ops/attention.h"
-#include "ops/ceiling.h"
+#include "ops/cpu/ceiling.h"
 #include "ops/cpu_features.h"
 
 #include <benchmark/benchmark.h>

@@ -4,7 +4,7 @@
 //   linear_bench [rounds [threads]]      medians over so many rounds (default 15)
 
 #include "core/rng.h"
-#include "ops/ceiling.h"
+#include "ops/cpu/ceiling.h"
 #include "ops/cpu/gemm.h"
 #include "ops/cpu_features.h"
 #include "ops/cross_entropy.h"

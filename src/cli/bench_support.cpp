@@ -4,7 +4,7 @@
 #include "core/rng.h"
 #include "format/names.h"
 #include "ops/attention.h"
-#include "ops/ceiling.h"
+#include "ops/cpu/ceiling.h"
 
 #include <algorithm>
 #include <array>

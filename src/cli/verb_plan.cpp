@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "format/gguf.h"
 #include "infer/session.h"
-#include "ops/ceiling.h"
+#include "ops/cpu/ceiling.h"
 
 #include <filesystem>
 

@@ -78,7 +78,7 @@ void write_header(Html& html, const Runs& runs, const std::string& title) {
     }
     std::string value;
     for (const ComparedEval& c : compared) value += fmt::format("{}{}", value.empty() ? "" : " \xE2\x86\x92 ", c.eval->hits());
-    write_tile(html, eval_title(*compared.front().eval), value,
+    write_tile(html, compared.front().eval->name == "needle" ? "Needle" : eval_title(*compared.front().eval), value,
                fmt::format("found, of {} places", compared.back().eval->answers.size()));
   }
   if (extra_cells > 0) {
@@ -91,9 +91,9 @@ void write_header(Html& html, const Runs& runs, const std::string& title) {
     const auto& last = compared.back().eval->by_position;
     if (first.empty() || last.empty() || compared.size() < 2) continue;
     write_tile(html, "Loss at " + range_text(first.front().positions),
-               fmt::format("{:.2f} \xE2\x86\x92 {:.2f}", first.front().nll, last.front().nll), "nats per token, short");
+               fmt::format("{:.2f} \xE2\x86\x92 {:.2f}", first.front().nll, last.front().nll), "nats per token");
     write_tile(html, "Loss at " + range_text(first.back().positions),
-               fmt::format("{:.2f} \xE2\x86\x92 {:.2f}", first.back().nll, last.back().nll), "nats per token, long");
+               fmt::format("{:.2f} \xE2\x86\x92 {:.2f}", first.back().nll, last.back().nll), "nats per token");
   }
   for (const RunData& run : runs) {
     double seconds = 0;

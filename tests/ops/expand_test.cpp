@@ -107,8 +107,8 @@ TEST(Expand, Nf4IsCodeTimesScale) {
         } else {
           scale = q.absmax[flat / 64];
         }
-        const uint8_t code = flat % 2 == 0 ? q.codes[flat / 2] / 16 : q.codes[flat / 2] % 16;
-        ASSERT_EQ(row[static_cast<size_t>(c)], ops::nf4_code()[code] * scale);
+        const int code = flat % 2 == 0 ? q.codes[flat / 2] / 16 : q.codes[flat / 2] % 16;
+        ASSERT_EQ(row[static_cast<size_t>(c)], ops::nf4_code()[static_cast<size_t>(code)] * scale);
       }
     }
   }

@@ -10,7 +10,7 @@
 namespace tenfold::cpu {
 namespace {
 
-constexpr int64_t kRange = 256;          // keys; fixed, so that results do not depend on the number of threads
+constexpr int64_t kRange = 512;          // keys; fixed, so that results do not depend on the number of threads
 constexpr int64_t kMaxBatchTokens = 64;  // queries whose partial results are held at once, beyond one segment's
 
 int64_t partial_floats(const AttentionShape& shape) { return shape.width() + 16; }

@@ -1,5 +1,7 @@
 #include "ops/cpu/expand.h"
 
+#include "ops/cpu/isa/nf4_scale.h"
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -125,12 +127,6 @@ void decode_q6_k(const std::byte* block, int j, float* out) {
     const int q = ((byte_at(ql + l) >> shift) & 15) | (((byte_at(qh + l) >> (2 * quarter)) & 3) << 4);
     out[l] = d * static_cast<float>(signed_at(scales + l / 16)) * static_cast<float>(q - 32);
   }
-}
-
-float nf4_scale(const Nf4Scales& s, int64_t block) {
-  if (s.absmax8 == nullptr) return s.absmax[block];
-  const float scaled = s.nested_code[s.absmax8[block]] * s.nested_absmax[block / 256];
-  return scaled + s.nested_offset;
 }
 
 void decode_nf4(const Source& source, int64_t row, int64_t col, int64_t count, float* out) {

@@ -80,10 +80,6 @@ void round_to(const float* from, int64_t n, void* to) {
 
 void round_f32(const float* from, int64_t n, void* to) { std::copy_n(from, n, static_cast<float*>(to)); }
 
-void pack_f32_lanes8(const Source& source, bool by_rows, const PanelRange& range, void* panel) {
-  pack<float, 1>(source, by_rows, range, panel);
-}
-
 const GemmKernels& generic_gemm_kernels(DType compute) {
   static constexpr GemmKernels kF32 = {DType::kF32, 1, kLanes, kMaxVectors, max_rows, pack<float, 1>, tile<float, 1>, round_f32};
   static constexpr GemmKernels kBF16 = {DType::kBF16,  2, kLanes, kMaxVectors, max_rows, pack<bf16, 2>, tile<bf16, 2>,

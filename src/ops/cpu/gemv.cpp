@@ -120,7 +120,11 @@ void gemv_generic(const GemvTask& task) {
   }
 }
 
-GemvKernel gemv_kernel() { return ops::cpu_isa() >= ops::CpuIsa::kAvx512 ? gemv_avx512 : gemv_generic; }
+GemvKernel gemv_kernel() {
+  const ops::CpuIsa isa = ops::cpu_isa();
+  if (isa >= ops::CpuIsa::kAvx512) return gemv_avx512;
+  return isa == ops::CpuIsa::kAvx2 ? gemv_avx2 : gemv_generic;
+}
 
 void gemv_forward(Exec& exec, const TensorView& x, const WeightView& w, const ops::LinearArgs& args, const TensorView& y) {
   const Workspace::Scope scope(exec.scratch);

@@ -3,7 +3,7 @@
 #include "ops/cpu/onednn_matmul.h"
 
 #include "core/error.h"
-#include "ops/ceiling.h"
+#include "ops/cpu/ceiling.h"
 
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.hpp>

@@ -631,18 +631,41 @@ int64_t decode_thread_bytes(int64_t head_dim, int64_t rows) {
   return all * (6 * head_dim + 17 * 4) + kRows * kBlock * 6 + kBlock * head_dim * 2;
 }
 
-// Scores of one query against keys [first, first + count), 16 at a time; lanes beyond are not meaningful.
-inline void decode_scores(const Bits* q, const HeadRows& k, int64_t first, int64_t count, int64_t head_dim, float* s) {
-  const __mmask32 tail = head_dim % 32 == 0 ? 0xffffffffU : 0x0000ffffU;
+// The rows of the next block of a cache, asked for in small portions: several heads' rows lie between two of one, which the
+// hardware does not foresee, and a burst would stop the work that hides it.
+class RowsAhead {
+ public:
+  RowsAhead(const HeadRows& k, const HeadRows& v, int64_t head_dim, int64_t first, int64_t end, int64_t portions)
+      : k_(k), v_(v), head_dim_(head_dim), at_(first), end_(end), portion_((end - first + portions - 1) / portions) {}
+  void fetch() {
+    for (const int64_t stop = smaller(at_ + portion_, end_); at_ < stop; ++at_) {
+      fetch_row(k_, at_, head_dim_);
+      fetch_row(v_, at_, head_dim_);
+    }
+  }
+
+ private:
+  HeadRows k_, v_;
+  int64_t head_dim_, at_, end_, portion_;
+};
+
+// Scores of one query against keys [first, first + count), 16 at a time; lanes beyond are not meaningful. kVectors of 32
+// elements, or any.
+template <int kVectors>
+inline void decode_scores(const Bits* q, const HeadRows& k, int64_t first, int64_t count, int64_t head_dim, float* s,
+                          RowsAhead* ahead) {
+  const int64_t whole = kVectors > 0 ? kVectors * 32 : head_dim / 32 * 32;
   for (int64_t g = 0; g < count; g += 16) {
+    ahead->fetch();
     __m512 sum[16];
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) {
       const Bits* key = row_of(k, first + smaller(g + i, count - 1));
       sum[i] = _mm512_setzero_ps();
-      for (int64_t e = 0; e < head_dim; e += 32) {
-        const __mmask32 mask = e + 32 <= head_dim ? 0xffffffffU : tail;
-        const __m512i a = _mm512_maskz_loadu_epi16(mask, q + e), b = _mm512_maskz_loadu_epi16(mask, key + e);
+#pragma GCC unroll 4
+      for (int64_t e = 0; e < whole; e += 32) sum[i] = _mm512_dpbf16_ps(sum[i], pairs(q + e), pairs(key + e));
+      if (kVectors == 0 && whole < head_dim) {
+        const __m512i a = _mm512_maskz_loadu_epi16(0xffff, q + whole), b = _mm512_maskz_loadu_epi16(0xffff, key + whole);
         sum[i] = _mm512_dpbf16_ps(sum[i], reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
       }
     }
@@ -664,13 +687,21 @@ void decode(const DecodeRun& run) {
   }
   for (int64_t first = 0; first < run.keys; first += kBlock) {
     const int64_t count = smaller(kBlock, run.keys - first);
+    const int64_t portions = run.rows * (kBlock / 16);
+    RowsAhead ahead(run.k, run.v, head_dim, first + count, smaller(first + count + kBlock, run.keys), portions);
     const HeadRows values = {static_cast<Bits*>(run.v.data) + first * run.v.stride, run.v.stride, true};
     pack_row_pairs(values, count, head_dim, t.v);
     for (int64_t r = 0; r < run.rows; r += kRows) {
       for (int64_t i = 0; i < kRows && r + i < run.rows; ++i) {
         const int64_t row = r + i;
         const int64_t seen = larger(0, smaller(count, run.visible[row] - first));
-        if (seen > 0) decode_scores(t.q + row * head_dim, run.k, first, count, head_dim, t.s);
+        const Bits* q = t.q + row * head_dim;
+        if (head_dim == 64)
+          decode_scores<2>(q, run.k, first, count, head_dim, t.s, &ahead);
+        else if (head_dim == 128)
+          decode_scores<4>(q, run.k, first, count, head_dim, t.s, &ahead);
+        else
+          decode_scores<0>(q, run.k, first, count, head_dim, t.s, &ahead);
         softmax_row<4, true>(t.s, seen, run.scale * kLog2E, t.m + row, t.l + 16 * row, t.o + row * head_dim, head_dim,
                              t.p + i * kBlock);
       }

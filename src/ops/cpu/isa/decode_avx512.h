@@ -4,6 +4,7 @@
 // bit equal.
 
 #include "ops/cpu/expand.h"
+#include "ops/cpu/isa/nf4_scale.h"
 
 #include <immintrin.h>
 
@@ -103,14 +104,10 @@ struct DecodeQ8_0 {
 
 /// NF4 whose rows are whole blocks of 64, so that 32 values share one scale.
 struct DecodeNf4 {
-  static float scale(const Nf4Scales& s, int64_t block) {
-    if (s.absmax8 == nullptr) return s.absmax[block];
-    return s.nested_code[s.absmax8[block]] * s.nested_absmax[block / 256] + s.nested_offset;
-  }
   static Pair load(const Source& s, int64_t row, int64_t col) {
     const int64_t first = (s.first_row + row) * s.cols + col;
     const __m512 code = _mm512_loadu_ps(s.nf4.code);
-    const __m512 d = _mm512_set1_ps(scale(s.nf4, first / 64));
+    const __m512 d = _mm512_set1_ps(nf4_scale(s.nf4, first / 64));
     const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(s.data + first / 2));
     const __m128i mask = _mm_set1_epi8(15);
     const __m128i odd = _mm_and_si128(q, mask);

@@ -1,0 +1,230 @@
+// The kernels below the ops, every instruction set that this CPU has, not only the one that would be picked.
+
+#include "ops/cpu/gemm.h"
+#include "ops/cpu/gemv.h"
+#include "ops/cpu/isa/gemm_kernels.h"
+#include "ops/cpu/isa/gemv_kernels.h"
+#include "ops/cpu/isa/softmax_kernels.h"
+#include "ops/cpu/softmax.h"
+#include "ops/cpu_features.h"
+#include "ops/expand.h"
+#include "ops/weights.h"
+
+#include <fmt/format.h>
+
+namespace tenfold {
+namespace {
+
+using ops::CpuIsa;
+using test::bits_equal;
+using test::Guarded;
+using test::near;
+
+std::vector<const cpu::GemmKernels*> all_gemm_kernels() {
+  std::vector<const cpu::GemmKernels*> out = {&cpu::generic_gemm_kernels(DType::kF32), &cpu::generic_gemm_kernels(DType::kBF16)};
+  if (ops::cpu_isa() >= CpuIsa::kAvx2) out.push_back(&cpu::gemm_kernels_avx2());
+  if (ops::cpu_isa() >= CpuIsa::kAvx512) out.push_back(&cpu::gemm_kernels_avx512());
+  if (ops::cpu_isa() >= CpuIsa::kAvx512Bf16) out.push_back(&cpu::gemm_kernels_avx512_bf16());
+  return out;
+}
+
+/// A tile of two terms with every epilogue, against f64; and the same sums whatever the tile's rows.
+template <typename T>
+void check_tiles(const cpu::GemmKernels& kernels, int vectors, int rows, bool f32_out) {
+  SCOPED_TRACE(
+      fmt::format("{} lanes {} vectors {} rows {} f32 out {}", name_of(kernels.dtype), kernels.lanes, vectors, rows, f32_out));
+  const int64_t k[2] = {38, 6};
+  const int64_t cols = int64_t{vectors} * kernels.lanes - 3;
+  const int64_t width = int64_t{vectors} * kernels.lanes;
+  std::vector<T> a[2], b[2], panel[2];
+  cpu::Tile tile;
+  tile.terms = 2;
+  for (int s = 0; s < 2; ++s) {
+    a[s] = test::random_values<T>(rows * k[s], 10 + static_cast<uint64_t>(s));
+    b[s] = test::random_values<T>(cols * k[s], 20 + static_cast<uint64_t>(s));
+    panel[s].assign(static_cast<size_t>(width * k[s]), T(0.0F));
+    TensorView view("b", kernels.dtype, {cols, k[s]}, b[s].data());
+    kernels.pack(cpu::source_of(view), false, {0, cols, 0, k[s]}, panel[s].data());
+    tile.term[s] = {a[s].data(), k[s], kernels.group, panel[s].data(), kernels.steps(k[s])};
+  }
+  tile.rows = rows;
+  tile.vectors = vectors;
+  tile.cols = static_cast<int>(cols);
+  tile.alpha = 0.5F;
+  const auto bias = test::random_values(cols, 30);
+  tile.bias = bias.data();
+  Guarded<T> out(rows, cols, cols + 2), residual(rows, cols, cols + 1);
+  Guarded<float> out32(rows, cols, cols + 2);
+  residual.assign(test::random_values<T>(rows * cols, 31));
+  tile.residual = residual.data();
+  tile.residual_stride = cols + 1;
+  tile.residual_bf16 = kernels.dtype == DType::kBF16;
+  tile.out = f32_out ? static_cast<void*>(out32.data()) : out.data();
+  tile.out_stride = cols + 2;
+  tile.out_bf16 = !f32_out && kernels.dtype == DType::kBF16;
+  kernels.tile(tile);
+  std::vector<double> expected, tolerance;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < cols; ++j) {
+      double sum = 0.0, magnitude = 0.0;
+      for (int s = 0; s < 2; ++s)
+        for (int64_t c = 0; c < k[s]; ++c) {
+          const double p = 0.5 * static_cast<double>(static_cast<float>(a[s][static_cast<size_t>(i * k[s] + c)])) *
+                           static_cast<double>(static_cast<float>(b[s][static_cast<size_t>(j * k[s] + c)]));
+          sum += p;
+          magnitude += std::abs(p);
+        }
+      const double extra[2] = {static_cast<double>(bias[static_cast<size_t>(j)]),
+                               static_cast<double>(static_cast<float>(residual.at(i, j)))};
+      sum += extra[0] + extra[1];
+      magnitude += std::abs(extra[0]) + std::abs(extra[1]);
+      expected.push_back(sum);
+      tolerance.push_back(test::dot_tolerance(k[0] + k[1] + 3, magnitude, sum, f32_out ? DType::kF32 : kernels.dtype));
+    }
+  if (f32_out) {
+    EXPECT_TRUE(near(out32.values(), expected, tolerance));
+  } else {
+    EXPECT_TRUE(near(out.values(), expected, tolerance));
+  }
+  EXPECT_TRUE(out.intact() && out32.intact());
+  // One row at a time gives the same bits.
+  const auto whole = out.values();
+  const auto whole32 = out32.values();
+  for (int64_t i = 0; i < rows; ++i) {
+    cpu::Tile one = tile;
+    one.rows = 1;
+    for (int s = 0; s < 2; ++s) one.term[s].a = a[s].data() + i * k[s];
+    one.residual = &residual.at(i);
+    one.out = f32_out ? static_cast<void*>(&out32.at(i)) : &out.at(i);
+    kernels.tile(one);
+  }
+  EXPECT_TRUE(bits_equal(out.values(), whole));
+  EXPECT_TRUE(bits_equal(out32.values(), whole32));
+}
+
+TEST(Kernels, TilesOfEveryShape) {
+  for (const auto* kernels : all_gemm_kernels())
+    for (int vectors = 1; vectors <= kernels->max_vectors; ++vectors)
+      for (int rows = 1; rows <= kernels->max_rows(vectors); ++rows)
+        for (const bool f32_out : {false, true})
+          kernels->dtype == DType::kF32 ? check_tiles<float>(*kernels, vectors, rows, f32_out)
+                                        : check_tiles<bf16>(*kernels, vectors, rows, f32_out);
+}
+
+TEST(Kernels, PanelsServeAsRowsWhenReadByColumns) {
+  // a^T b from two packed panels, as the gradients of weights use them.
+  for (const auto* kernels : all_gemm_kernels()) {
+    if (kernels->dtype != DType::kF32) continue;
+    const auto a = test::random_values(9 * 3, 1);
+    const auto b = test::random_values(9 * 8, 2);
+    std::vector<float> a_panel(9 * 16), b_panel(9 * 16), out(3 * 16);
+    TensorView a_view("a", DType::kF32, {9, 3}, const_cast<float*>(a.data()));
+    TensorView b_view("b", DType::kF32, {9, 8}, const_cast<float*>(b.data()));
+    kernels->pack(cpu::source_of(a_view), true, {0, 3, 0, 9}, a_panel.data());
+    kernels->pack(cpu::source_of(b_view), true, {0, 8, 0, 9}, b_panel.data());
+    cpu::Tile tile;
+    tile.term[0] = {a_panel.data(), 1, kernels->lanes, b_panel.data(), 9};
+    tile.rows = 3;
+    tile.vectors = 1;
+    tile.cols = 8;
+    tile.out = out.data();
+    tile.out_stride = 16;
+    kernels->tile(tile);
+    for (size_t i = 0; i < 3; ++i)
+      for (size_t j = 0; j < 8; ++j) {
+        double sum = 0.0;
+        for (size_t k = 0; k < 9; ++k) sum += static_cast<double>(a[k * 3 + i]) * static_cast<double>(b[k * 8 + j]);
+        EXPECT_NEAR(out[i * 16 + j], sum, 9 * 0x1p-24 * 30);
+      }
+  }
+}
+
+TEST(Kernels, RoundingToTheElementType) {
+  for (const auto* kernels : all_gemm_kernels()) {
+    if (kernels->dtype != DType::kBF16) continue;
+    for (const int64_t n : {1, 15, 16, 31, 32, 33, 100}) {
+      auto from = test::random_values(n, 5);
+      from[0] = 1.00390625F;  // a tie: 1 + 2^-8 goes to the even 1
+      Guarded<bf16> to(1, n);
+      kernels->round(from.data(), n, to.data());
+      std::vector<bf16> expected;
+      for (const float v : from) expected.emplace_back(v);
+      EXPECT_TRUE(bits_equal(to.values(), expected)) << n;
+      EXPECT_TRUE(to.intact());
+    }
+  }
+}
+
+TEST(Kernels, GemvOfEveryInstructionSet) {
+  std::vector<cpu::GemvKernel> kernels = {cpu::gemv_generic};
+  if (ops::cpu_isa() >= CpuIsa::kAvx2) kernels.push_back(cpu::gemv_avx2);
+  if (ops::cpu_isa() >= CpuIsa::kAvx512) kernels.push_back(cpu::gemv_avx512);
+  for (const WeightLayout layout : test::kAllLayouts)
+    for (const int64_t wanted : {31, 96, 320}) {
+      const int64_t cols = test::allowed_cols(layout, wanted);
+      const test::TestWeight weight(layout, 11, cols, 60);
+      const cpu::Source source = cpu::source_of(weight.view());
+      const auto x = test::random_values(4 * cols, 61);
+      std::vector<float> sums;
+      for (int64_t i = 0; i < 4; ++i)
+        for (int64_t g = 0; g < cols / 32; ++g) {
+          double sum = 0.0;
+          for (int64_t c = 0; c < 32; ++c) sum += static_cast<double>(x[static_cast<size_t>(i * cols + g * 32 + c)]);
+          sums.push_back(static_cast<float>(sum));
+        }
+      for (const auto kernel : kernels)
+        for (int tokens = 1; tokens <= 4; ++tokens) {
+          Guarded<float> out(tokens, 7, 9);
+          kernel({source, x.data(), cols, cols % 32 == 0 ? sums.data() : nullptr, tokens, 3, 10, out.data(), 9});
+          std::vector<double> expected, tolerance;
+          std::vector<float> row(static_cast<size_t>(cols));
+          for (int64_t t = 0; t < tokens; ++t)
+            for (int64_t n = 3; n < 10; ++n) {
+              ops::expand_row_reference(weight.view(), n, row.data());
+              double sum = 0.0, magnitude = 0.0;
+              for (int64_t c = 0; c < cols; ++c) {
+                const double xv = static_cast<double>(x[static_cast<size_t>(t * cols + c)]);
+                sum += xv * static_cast<double>(row[static_cast<size_t>(c)]);
+                // The scale and the minimum are multiplied apart: magnitudes of the parts count, at most 3 / sqrt(cols) here.
+                magnitude += std::abs(xv) * (std::abs(static_cast<double>(row[static_cast<size_t>(c)])) +
+                                             3.0 / std::sqrt(static_cast<double>(cols)));
+              }
+              expected.push_back(sum);
+              tolerance.push_back(test::dot_tolerance(cols + 4, magnitude));
+            }
+          EXPECT_TRUE(near(out.values(), expected, tolerance)) << name_of(layout) << " cols " << cols << " tokens " << tokens;
+          EXPECT_TRUE(out.intact());
+        }
+    }
+}
+
+TEST(Kernels, ExponentialsWithinTwoUlp) {
+  std::vector<const cpu::SoftmaxKernels*> all = {&cpu::generic_softmax_kernels()};
+  if (ops::cpu_isa() >= CpuIsa::kAvx512) all.push_back(&cpu::softmax_kernels_avx512());
+  if (ops::cpu_isa() >= CpuIsa::kAvx512Bf16) all.push_back(&cpu::softmax_kernels_avx512_bf16());
+  for (const auto* kernels : all)
+    for (const int64_t n : {1, 15, 16, 17, 31, 32, 47, 512, 100001}) {
+      std::vector<float> x(static_cast<size_t>(n));
+      for (size_t i = 0; i < x.size(); ++i) x[i] = 2.5F - 86.0F * static_cast<float>(i) / static_cast<float>(n);
+      const float max = kernels->maximum(x.data(), n);
+      EXPECT_EQ(max, 2.5F);
+      if (n > 2) x[2] = -std::numeric_limits<float>::infinity();
+      Guarded<float> out(1, n);
+      Guarded<bf16> rounded(1, n);
+      const float sum = kernels->exponentials(x.data(), n, max, out.data(), false);
+      EXPECT_EQ(sum, kernels->exponentials(x.data(), n, max, rounded.data(), true));
+      EXPECT_EQ(sum, kernels->exponentials(x.data(), n, max, nullptr, false));
+      double expected_sum = 0.0;
+      for (int64_t i = 0; i < n; ++i) {
+        const double expected = std::exp(static_cast<double>(x[static_cast<size_t>(i)] - max));
+        expected_sum += expected;
+        ASSERT_LE(std::abs(static_cast<double>(out.at(0, i)) - expected), 2 * 0x1p-23 * expected) << i;
+        ASSERT_EQ(rounded.at(0, i).bits, bf16(out.at(0, i)).bits) << i;
+      }
+      EXPECT_NEAR(sum, expected_sum, test::dot_tolerance(n + 4, expected_sum));
+      EXPECT_TRUE(out.intact() && rounded.intact());
+    }
+}
+
+}  // namespace
+}  // namespace tenfold

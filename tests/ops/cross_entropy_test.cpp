@@ -222,6 +222,15 @@ void check_invariance() {
 TEST(CrossEntropy, RowsDependOnNeitherCallNorThreadsF32) { check_invariance<float>(); }
 TEST(CrossEntropy, RowsDependOnNeitherCallNorThreadsBf16) { check_invariance<bf16>(); }
 
+TEST(CrossEntropyDeath, ATargetOutsideTheVocabulary) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  Tensors<float> s({.rows = 3, .vocabulary = 70, .hidden = 32});
+  TestExec env;
+  s.targets[1] = 70;
+  EXPECT_DEATH(ops::cross_entropy(env.exec, s.h.view("h"), s.head.view(), s.targets, s.weights, s.nll, {}, {}),
+               "target 70 of 70");
+}
+
 TEST(CrossEntropy, GradientIsTheFiniteDifference) {
   const Case c{.layout = WeightLayout::kQ8_0, .rows = 3, .vocabulary = 70, .hidden = 32};
   Tensors<float> s(c);

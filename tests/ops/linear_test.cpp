@@ -393,6 +393,24 @@ TEST(Linear, ScratchIsEnoughAndProfileAddsUp) {
   EXPECT_LE(env.scratch.high_water(), ops::linear_scratch_bytes(env.exec, 40, 96, 64, 4));
 }
 
+TEST(LinearDeath, WrongShapesAreNamed) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const Case c{.layout = WeightLayout::kQ4_1, .t = 8, .n = 33, .k = 64, .r = 5};
+  Tensors<float> s(c);
+  TestExec env;
+  const auto y = s.y_view();
+  EXPECT_DEATH(ops::linear_forward(env.exec, s.x.view("x"), s.weight.view(), s.args(), y.rows(0, 7)),
+               "y y: \\[7, 33\\], expected \\[8, 33\\]");
+  EXPECT_DEATH(ops::linear_forward(env.exec, s.y.view("other"), s.weight.view(), s.args(), y),
+               "x other: \\[8, 33\\], expected \\[8, 64\\]");
+  ops::LinearArgs args = s.args();
+  args.lora_u = {};
+  EXPECT_DEATH(ops::linear_forward(env.exec, s.x.view("x"), s.weight.view(), args, y), "lora u");
+  ops::LinearGrads grads{.d_x = s.dx_view(), .d_a = s.d_a.view("d_a"), .d_b = {}, .d_lora_in = {}};
+  EXPECT_DEATH(ops::linear_backward(env.exec, s.dy.view("d_y"), s.x.view("x"), s.weight.view(), {}, grads),
+               "gradients of a missing lora");
+}
+
 TEST(CpuFeatures, ComputeDtypeFollowsTheInstructionSet) {
   EXPECT_EQ(ops::default_compute_dtype(), ops::cpu_isa() == ops::CpuIsa::kAvx512Bf16 ? DType::kBF16 : DType::kF32);
   EXPECT_FALSE(ops::name_of(ops::cpu_isa()).empty());

@@ -1,6 +1,7 @@
 #include "ops/cpu/gemv.h"
 
 #include "core/checked.h"
+#include "ops/cpu/gemm.h"
 #include "ops/cpu/isa/gemv_kernels.h"
 #include "ops/cpu_features.h"
 
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 namespace tenfold::cpu {
 namespace {
@@ -64,21 +66,36 @@ struct LoraBranch {
 /// Dot products are taken for this many weight rows at a time, then finished.
 constexpr int64_t kRowBlock = 64;
 
-void finish_rows(const ops::LinearArgs& args, const LoraBranch& lora, const TensorView& y, Share rows, const float* sums) {
-  std::array<float, ops::kGemvRows * kRowBlock> branch{};
-  if (!args.lora.empty()) {
-    gemv_kernel()({lora.b, lora.rounded.ptr<float>(), lora.rounded.stride(0), nullptr, static_cast<int>(y.dim(0)), rows.begin,
-                   rows.end, branch.data(), kRowBlock});
+void add_values(const TensorView& t, int64_t row, Share cols, float* to) {
+  const int64_t n = cols.end - cols.begin;
+  if (t.dtype == DType::kBF16) {
+    const bf16* from = t.row<bf16>(row) + cols.begin;
+    for (int64_t i = 0; i < n; ++i) to[i] += static_cast<float>(from[i]);
+  } else {
+    const float* from = t.row<float>(row) + cols.begin;
+    for (int64_t i = 0; i < n; ++i) to[i] += from[i];
   }
-  for (int64_t t = 0; t < y.dim(0); ++t)
-    for (int64_t n = rows.begin; n < rows.end; ++n) {
-      const auto at = static_cast<size_t>(t * kRowBlock + n - rows.begin);
-      float v = sums[at];
-      if (!args.lora.empty()) v += branch[at];
-      if (!args.bias.empty()) v += args.bias.ptr<float>()[n];
-      if (!args.residual.empty()) v += load_float(args.residual, t, n);
-      store_float(y, t, n, v);
-    }
+}
+
+/// y = sums + LoRA branch + bias + residual for some columns of every row; `sums` (tokens, kRowBlock) is overwritten.
+void finish_rows(const ops::LinearArgs& args, const LoraBranch& lora, const TensorView& y, Share cols, float* sums) {
+  const int64_t n = cols.end - cols.begin;
+  std::array<float, ops::kGemvRows * kRowBlock> branch;
+  if (!args.lora.empty()) {
+    gemv_kernel()({lora.b, lora.rounded.ptr<float>(), lora.rounded.stride(0), nullptr, static_cast<int>(y.dim(0)), cols.begin,
+                   cols.end, branch.data(), kRowBlock});
+  }
+  for (int64_t t = 0; t < y.dim(0); ++t) {
+    float* v = sums + t * kRowBlock;
+    const float* b = branch.data() + t * kRowBlock;
+    if (!args.lora.empty()) std::transform(v, v + n, b, v, std::plus<>());
+    if (!args.bias.empty()) std::transform(v, v + n, args.bias.ptr<float>() + cols.begin, v, std::plus<>());
+    if (!args.residual.empty()) add_values(args.residual, t, cols, v);
+    if (y.dtype == DType::kBF16)
+      gemm_kernels(DType::kBF16).round(v, n, y.row<bf16>(t) + cols.begin);
+    else
+      std::copy_n(v, n, y.row<float>(t) + cols.begin);
+  }
 }
 
 void lora_input(const LoraBranch& lora, Share rank) {

@@ -34,8 +34,6 @@ inline float half_at(const std::byte* p) {
   return _cvtsh_ss(v);
 }
 
-inline __m512 to_float(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)); }
-
 struct DecodeF32 {
   static constexpr bool kWide = true;  ///< 64 columns are more than a cache line
   static Pair load(const Source& s, int64_t row, int64_t col) {
@@ -62,20 +60,25 @@ struct DecodeF16 {
   }
 };
 
-/// 16 bytes: value j in the low nibble of byte j, value j + 16 in the high one.
-inline Pair nibbles(const std::byte* p) {
-  const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  const __m128i mask = _mm_set1_epi8(15);
-  return {to_float(_mm_and_si128(q, mask)), to_float(_mm_and_si128(_mm_srli_epi16(q, 4), mask))};
+/// table[q] for 16 bytes: value j in the low nibble of byte j, value j + 16 in the high one. The look-up takes the low four bits
+/// of each index and ignores the rest, so nothing needs masking or converting.
+inline Pair nibbles(const std::byte* p, __m512 table) {
+  const __m512i q = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  return {_mm512_permutexvar_ps(q, table), _mm512_permutexvar_ps(_mm512_srli_epi32(q, 4), table)};
+}
+
+/// 0 .. 15 minus an offset, as floats.
+inline __m512 counting(float offset) {
+  const __m512 n = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return _mm512_sub_ps(n, _mm512_set1_ps(offset));
 }
 
 struct DecodeQ4_0 {
   static Pair load(const Source& s, int64_t row, int64_t col) {
     const std::byte* p = row_of(s, row) + col / 32 * 18;
     const __m512 d = _mm512_set1_ps(half_at(p));
-    const __m512 eight = _mm512_set1_ps(8.0F);
-    const Pair q = nibbles(p + 2);
-    return {_mm512_mul_ps(_mm512_sub_ps(q.low, eight), d), _mm512_mul_ps(_mm512_sub_ps(q.high, eight), d)};
+    const Pair q = nibbles(p + 2, counting(8.0F));
+    return {_mm512_mul_ps(q.low, d), _mm512_mul_ps(q.high, d)};
   }
 };
 
@@ -85,7 +88,7 @@ struct DecodeQ4_1 {
     const __m128 dm = _mm_cvtph_ps(_mm_cvtsi32_si128(load_i32(p)));
     const __m512 d = _mm512_broadcastss_ps(dm);
     const __m512 m = _mm512_broadcastss_ps(_mm_movehdup_ps(dm));
-    const Pair q = nibbles(p + 4);
+    const Pair q = nibbles(p + 4, counting(0.0F));
     return {_mm512_add_ps(_mm512_mul_ps(q.low, d), m), _mm512_add_ps(_mm512_mul_ps(q.high, d), m)};
   }
 };

@@ -8,18 +8,15 @@ namespace {
 struct FactoredQ4_1 {
   static constexpr int64_t kBytes = 20;
   static constexpr bool kHasMin = true;
-  static Pair codes(const std::byte* p) { return nibbles(p + 4); }
+  static Pair codes(const std::byte* p) { return nibbles(p + 4, counting(0.0F)); }
   static __m128 scales(const std::byte* p) { return _mm_cvtph_ps(_mm_cvtsi32_si128(load_i32(p))); }
 };
 
 struct FactoredQ4_0 {
   static constexpr int64_t kBytes = 18;
-  static constexpr bool kHasMin = true;
-  static Pair codes(const std::byte* p) { return nibbles(p + 2); }
-  static __m128 scales(const std::byte* p) {
-    const float d = half_at(p);
-    return _mm_setr_ps(d, -8.0F * d, 0.0F, 0.0F);
-  }
+  static constexpr bool kHasMin = false;
+  static Pair codes(const std::byte* p) { return nibbles(p + 2, counting(8.0F)); }
+  static __m128 scales(const std::byte* p) { return _mm_set_ss(half_at(p)); }
 };
 
 struct FactoredQ8_0 {

@@ -9,17 +9,31 @@
 namespace tenfold::cpu {
 namespace {
 
-// Scratch of the backward: the packed keys, their gradients and the packed queries of one head, and what each lane owns.
+// Heads are processed several at once where their scratch fits this: threads then meet a few times a call, not a few times a
+// head.
+constexpr int64_t kBackwardBudget = int64_t{24} << 20;
+
+// Scratch of the backward: of each kv head at once the packed keys and their gradients, of each head at once the packed queries
+// and the lanes' d_q.
 struct BackwardBytes {
   int64_t keys, key_grads, queries, lane_d_q, lane_scratch;
+  int64_t kv_heads = 1;  ///< at once
+  int64_t heads = 1;     ///< at once; whole groups, or a part of one group
 
   BackwardBytes(const AttentionKernels& kernels, const AttentionShape& shape)
       : keys(align_bytes(AttentionShape::block_capacity(shape.keys) * kernels.backward_key_bytes(shape.head_dim))),
         key_grads(AttentionShape::block_capacity(shape.keys) * kAttentionBlock * shape.width() * 4),
         queries(align_bytes(AttentionShape::block_capacity(shape.tokens) * kernels.backward_query_bytes(shape.head_dim))),
         lane_d_q(AttentionShape::block_capacity(shape.tokens) * kAttentionBlock * shape.width() * 4),
-        lane_scratch(align_bytes(kernels.backward_thread_bytes(shape.head_dim))) {}
-  int64_t total(int threads) const { return keys + 2 * key_grads + queries + threads * (lane_d_q + lane_scratch); }
+        lane_scratch(align_bytes(kernels.backward_thread_bytes(shape.head_dim))) {
+    const int64_t kv_head = keys + 2 * key_grads;
+    const int64_t head = queries + shape.threads * lane_d_q;
+    kv_heads = std::clamp<int64_t>(kBackwardBudget / (kv_head + shape.group() * head), 1, shape.kv_heads);
+    heads = kv_heads > 1 ? kv_heads * shape.group() : std::clamp<int64_t>((kBackwardBudget - kv_head) / head, 1, shape.group());
+  }
+  int64_t total(int threads) const {
+    return kv_heads * (keys + 2 * key_grads) + heads * (queries + threads * lane_d_q) + threads * lane_scratch;
+  }
 };
 
 // Neighbouring key blocks of a segment, which one BackwardRun takes.
@@ -67,34 +81,47 @@ struct BackwardPass {
   float scale;
   bool add_key_grads;  ///< to outputs that start as zeros: segments share keys, or leave some out
   BackwardBytes bytes;
-  std::byte* keys;
-  std::byte* queries;
-  float* d_k;
-  float* d_v;
-  std::byte* lanes;
+  std::byte* scratch;
 
+  // A slot is the place of a head (or kv head) among those at once.
   int64_t block_floats() const { return kAttentionBlock * shape.width(); }
-  float* lane_d_q(int64_t lane) const { return reinterpret_cast<float*>(lanes + lane * bytes.lane_d_q); }
-  std::byte* lane_scratch(int64_t lane) const { return lanes + shape.threads * bytes.lane_d_q + lane * bytes.lane_scratch; }
-
-  void pack_keys(const SegmentBatch& batch, int64_t block, int64_t kv_head) const {
-    const RowBlock& b = batch.key_blocks[static_cast<size_t>(block)];
-    const int64_t row = batch.segments[static_cast<size_t>(b.segment)].k_begin + b.first;
-    kernels.pack_keys(head_rows(k, row, kv_head), head_rows(v, row, kv_head), b.count, shape.head_dim,
-                      keys + block * kernels.backward_key_bytes(shape.head_dim));
-    std::fill_n(d_k + block * block_floats(), block_floats(), 0.0F);
-    std::fill_n(d_v + block * block_floats(), block_floats(), 0.0F);
+  std::byte* keys(int64_t slot, int64_t block) const {
+    return scratch + slot * bytes.keys + block * kernels.backward_key_bytes(shape.head_dim);
+  }
+  float* d_k(int64_t slot, int64_t block) const { return key_grads(2 * slot, block); }
+  float* d_v(int64_t slot, int64_t block) const { return key_grads(2 * slot + 1, block); }
+  float* key_grads(int64_t index, int64_t block) const {
+    return reinterpret_cast<float*>(scratch + bytes.kv_heads * bytes.keys + index * bytes.key_grads) + block * block_floats();
+  }
+  std::byte* queries(int64_t slot, int64_t block) const {
+    return scratch + bytes.kv_heads * (bytes.keys + 2 * bytes.key_grads) + slot * bytes.queries +
+           block * kernels.backward_query_bytes(shape.head_dim);
+  }
+  float* lane_d_q(int64_t slot, int64_t lane, int64_t block) const {
+    std::byte* first = queries(bytes.heads, 0);
+    return reinterpret_cast<float*>(first + (slot * shape.threads + lane) * bytes.lane_d_q) + block * block_floats();
+  }
+  std::byte* lane_scratch(int64_t lane) const {
+    return reinterpret_cast<std::byte*>(lane_d_q(bytes.heads, 0, 0)) + lane * bytes.lane_scratch;
   }
 
-  void pack_queries(const SegmentBatch& batch, int64_t block, int64_t head) const {
+  void pack_keys(const SegmentBatch& batch, int64_t block, int64_t kv_head, int64_t slot) const {
+    const RowBlock& b = batch.key_blocks[static_cast<size_t>(block)];
+    const int64_t row = batch.segments[static_cast<size_t>(b.segment)].k_begin + b.first;
+    kernels.pack_keys(head_rows(k, row, kv_head), head_rows(v, row, kv_head), b.count, shape.head_dim, keys(slot, block));
+    std::fill_n(d_k(slot, block), block_floats(), 0.0F);
+    std::fill_n(d_v(slot, block), block_floats(), 0.0F);
+  }
+
+  void pack_queries(const SegmentBatch& batch, int64_t block, int64_t head, int64_t slot) const {
     const RowBlock& b = batch.query_blocks[static_cast<size_t>(block)];
     const int64_t row = batch.segments[static_cast<size_t>(b.segment)].q_begin + b.first;
     kernels.pack_queries(head_rows(q, row, head), head_rows(d_o, row, head), head_rows(o, row, head), lse.row<float>(head) + row,
-                         b.count, shape.head_dim, queries + block * kernels.backward_query_bytes(shape.head_dim));
+                         b.count, shape.head_dim, queries(slot, block));
   }
 
-  void run_lane(const SegmentBatch& batch, const std::vector<KeyRun>& share, int64_t lane) const {
-    std::memset(lane_d_q(lane), 0, batch.query_blocks.size() * static_cast<size_t>(block_floats()) * sizeof(float));
+  void run_lane(const SegmentBatch& batch, const std::vector<KeyRun>& share, int64_t lane, int64_t slot, int64_t kv_slot) const {
+    std::memset(lane_d_q(slot, lane, 0), 0, batch.query_blocks.size() * static_cast<size_t>(block_floats()) * sizeof(float));
     for (const auto& [block, count, cost] : share) {
       const RowBlock& b = batch.key_blocks[static_cast<size_t>(block)];
       const auto index = static_cast<size_t>(b.segment);
@@ -106,54 +133,66 @@ struct BackwardPass {
       run.key_blocks = count;
       run.queries = s.q_end - s.q_begin;
       run.visible = visible_at_first(s);
-      run.keys = keys + block * kernels.backward_key_bytes(shape.head_dim);
-      run.queries_packed = queries + batch.query_offset[index] * kernels.backward_query_bytes(shape.head_dim);
-      run.d_k = d_k + block * block_floats();
-      run.d_v = d_v + block * block_floats();
-      run.d_q = lane_d_q(lane) + batch.query_offset[index] * block_floats();
+      run.keys = keys(kv_slot, block);
+      run.queries_packed = queries(slot, batch.query_offset[index]);
+      run.d_k = d_k(kv_slot, block);
+      run.d_v = d_v(kv_slot, block);
+      run.d_q = lane_d_q(slot, lane, batch.query_offset[index]);
       run.scratch = lane_scratch(lane);
       kernels.backward(run);
     }
   }
 
-  void store_d_q(const SegmentBatch& batch, int64_t block, int64_t head, int64_t lane_count) const {
+  void store_d_q(const SegmentBatch& batch, int64_t block, int64_t head, int64_t slot, int64_t lane_count) const {
     const RowBlock& b = batch.query_blocks[static_cast<size_t>(block)];
     const int64_t row = batch.segments[static_cast<size_t>(b.segment)].q_begin + b.first;
-    kernels.store_d_q(lane_d_q(0) + block * block_floats(), bytes.lane_d_q / 4, lane_count, scale, b.count, shape.head_dim,
+    kernels.store_d_q(lane_d_q(slot, 0, block), bytes.lane_d_q / 4, lane_count, scale, b.count, shape.head_dim,
                       head_rows(grads.d_q, row, head));
   }
 
-  void store_key_grads(const SegmentBatch& batch, int64_t block, int64_t kv_head) const {
+  void store_key_grads(const SegmentBatch& batch, int64_t block, int64_t kv_head, int64_t slot) const {
     const RowBlock& b = batch.key_blocks[static_cast<size_t>(block)];
     const int64_t row = batch.segments[static_cast<size_t>(b.segment)].k_begin + b.first;
-    kernels.store_key_grad(d_k + block * block_floats(), scale, add_key_grads, b.count, shape.head_dim,
-                           head_rows(grads.d_k, row, kv_head));
-    kernels.store_key_grad(d_v + block * block_floats(), 1.0F, add_key_grads, b.count, shape.head_dim,
-                           head_rows(grads.d_v, row, kv_head));
+    kernels.store_key_grad(d_k(slot, block), scale, add_key_grads, b.count, shape.head_dim, head_rows(grads.d_k, row, kv_head));
+    kernels.store_key_grad(d_v(slot, block), 1.0F, add_key_grads, b.count, shape.head_dim, head_rows(grads.d_v, row, kv_head));
   }
 };
 
-void backward_batch(const BackwardPass& pass, const SegmentBatch& batch) {
-  const AttentionShape& shape = pass.shape;
+// Runs inside a parallel region. The kv heads [first, first + count), whose keys lie in the slots.
+void backward_heads(const BackwardPass& pass, const SegmentBatch& batch, const std::vector<std::vector<KeyRun>>& shares,
+                    int64_t first, int64_t count) {
+  const int64_t group = pass.shape.group();
   const auto key_blocks = static_cast<int64_t>(batch.key_blocks.size());
   const auto query_blocks = static_cast<int64_t>(batch.query_blocks.size());
-  const int64_t lanes = std::min<int64_t>(shape.threads, key_blocks);
+  const auto lanes = static_cast<int64_t>(shares.size());
+#pragma omp for schedule(static) nowait
+  for (int64_t i = 0; i < count * key_blocks; ++i) pass.pack_keys(batch, i % key_blocks, first + i / key_blocks, i / key_blocks);
+  for (int64_t head = first * group; head < (first + count) * group; head += pass.bytes.heads) {
+    const int64_t heads = std::min(pass.bytes.heads, (first + count) * group - head);
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < heads * query_blocks; ++i)
+      pass.pack_queries(batch, i % query_blocks, head + i / query_blocks, i / query_blocks);
+      // A key block's gradients belong to one lane for all heads of its group.
+#pragma omp for schedule(static, 1)
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      for (int64_t slot = 0; slot < heads; ++slot)
+        pass.run_lane(batch, shares[static_cast<size_t>(lane)], lane, slot, (head + slot) / group - first);
+#pragma omp for schedule(static) nowait
+    for (int64_t i = 0; i < heads * query_blocks; ++i)
+      pass.store_d_q(batch, i % query_blocks, head + i / query_blocks, i / query_blocks, lanes);
+  }
+#pragma omp for schedule(static)
+  for (int64_t i = 0; i < count * key_blocks; ++i)
+    pass.store_key_grads(batch, i % key_blocks, first + i / key_blocks, i / key_blocks);
+}
+
+void backward_batch(const BackwardPass& pass, const SegmentBatch& batch) {
+  const AttentionShape& shape = pass.shape;
+  const auto lanes = std::min<int64_t>(shape.threads, static_cast<int64_t>(batch.key_blocks.size()));
   const auto shares = share_out(batch, pass.kernels.backward_key_blocks, lanes);
 #pragma omp parallel num_threads(static_cast <int>(lanes))
-  for (int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < key_blocks; ++i) pass.pack_keys(batch, i, kv_head);
-    for (int64_t head = kv_head * shape.group(); head < (kv_head + 1) * shape.group(); ++head) {
-#pragma omp for schedule(static)
-      for (int64_t i = 0; i < query_blocks; ++i) pass.pack_queries(batch, i, head);
-#pragma omp for schedule(static, 1)
-      for (int64_t lane = 0; lane < lanes; ++lane) pass.run_lane(batch, shares[static_cast<size_t>(lane)], lane);
-#pragma omp for schedule(static)
-      for (int64_t i = 0; i < query_blocks; ++i) pass.store_d_q(batch, i, head, lanes);
-    }
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < key_blocks; ++i) pass.store_key_grads(batch, i, kv_head);
-  }
+  for (int64_t kv_head = 0; kv_head < shape.kv_heads; kv_head += pass.bytes.kv_heads)
+    backward_heads(pass, batch, shares, kv_head, std::min(pass.bytes.kv_heads, shape.kv_heads - kv_head));
 }
 
 // In order, without a gap, and none empty of queries: the usual packed batch.
@@ -184,13 +223,9 @@ void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, 
   const AttentionKernels& kernels = attention_kernels(q.dtype, shape.head_dim);
   const BackwardBytes bytes(kernels, shape);
   const Workspace::Scope scope(exec.scratch);
-  auto* keys = static_cast<std::byte*>(exec.scratch.bytes(bytes.keys));
-  auto* d_k = static_cast<float*>(exec.scratch.bytes(bytes.key_grads));
-  auto* d_v = static_cast<float*>(exec.scratch.bytes(bytes.key_grads));
-  auto* queries = static_cast<std::byte*>(exec.scratch.bytes(bytes.queries));
-  auto* lanes = static_cast<std::byte*>(exec.scratch.bytes(shape.threads * (bytes.lane_d_q + bytes.lane_scratch)));
+  auto* scratch = static_cast<std::byte*>(exec.scratch.bytes(bytes.total(shape.threads)));
   const bool whole_keys = covers_keys_once(segments, shape.keys);
-  const BackwardPass pass{kernels, shape, d_o, q, k, v, o, lse, grads, scale, !whole_keys, bytes, keys, queries, d_k, d_v, lanes};
+  const BackwardPass pass{kernels, shape, d_o, q, k, v, o, lse, grads, scale, !whole_keys, bytes, scratch};
   if (!whole_keys)
     for (const TensorView* t : {&grads.d_k, &grads.d_v}) zero_rows(*t, shape.threads);
   if (!covers(segments, shape.tokens)) zero_rows(grads.d_q, shape.threads);

@@ -4,6 +4,7 @@
 function(tenfold_room name)
   cmake_parse_arguments(ARG "" "" "DEPS;LIBRARIES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/cuda/")  # cmake/Cuda.cmake builds these
   if(NOT sources)
     add_library(tenfold_${name} INTERFACE)
     return()

@@ -84,7 +84,7 @@ class BenchStepVerb final : public Verb {
     if (context.common.dry_run) return print_plan(context.console, plan.memory);
     Adapter adapter = Adapter::create(*loaded.device, loaded.model, lora, 1);
     Trainer trainer(*loaded.device, loaded.model, adapter, {&example, 1}, train);
-    Update update(*loaded.device, adapter, loaded.compute);
+    Update update(*loaded.device, adapter, loaded.compute, &trainer.profile());
     const int64_t record = 0;
     std::vector<double> seconds;
     Progress progress(context.console, fmt::format("step of {}", length), options_.repeats + 1, "steps");
@@ -110,16 +110,15 @@ class BenchStepVerb final : public Verb {
   /// Gradient norm and AdamW, as a step ends.
   class Update {
    public:
-    Update(Device& device, const Adapter& adapter, DType compute)
+    Update(Device& device, const Adapter& adapter, DType compute, Profile* profile)
         : m_(device.allocate("adamw m", MemoryUse::kOptimizer, adapter.elements() * 4)),
           v_(device.allocate("adamw v", MemoryUse::kOptimizer, adapter.elements() * 4)),
           adapter_(adapter),
-          exec_{device, scratch_, compute, nullptr} {
+          exec_{device, scratch_, compute, profile} {
       m_.fill_zero();
       v_.fill_zero();
     }
     void run(Trainer& trainer) {
-      const PartTimer timer(&trainer.profile(), Part::kOptimizer, 0);
       const int64_t n = adapter_.elements();
       ops::AdamWArgs args;
       args.learning_rate = 0;  // every repeat sees the same weights

@@ -61,34 +61,36 @@ Buffer::~Buffer() {
   if (device_ != nullptr) device_->release(*this);
 }
 
+DeviceKind Buffer::device_kind() const { return device_ == nullptr ? DeviceKind::kCpu : device_->kind(); }
+
 void Buffer::fill_zero() {
-  if (bytes_ > 0) std::memset(data_, 0, static_cast<size_t>(bytes_));
+  if (bytes_ > 0) device_->fill_zero(data_, bytes_);
 }
 
 TensorView Buffer::view(DType dtype, std::initializer_list<int64_t> dims) const {
   TensorView out(name_.c_str(), dtype, dims, data_);
   TENFOLD_CHECK(out.bytes() <= bytes_, "{}: {} needs {} bytes of {}", name_, shape_text(out), out.bytes(), bytes_);
+  out.device = device_kind();
   return out;
 }
 
-Device::Device(int threads) : threads_(threads > 0 ? threads : available_cores()) {}
+Device::Device(int threads) : Device(DeviceKind::kCpu, threads) {}
+Device::Device(DeviceKind kind, int threads) : kind_(kind), threads_(threads > 0 ? threads : available_cores()) {}
+Device::~Device() = default;
+
+std::string Device::description() const { return fmt::format("{} CPU threads", threads_); }
 
 Buffer Device::allocate(std::string_view name, MemoryUse use, int64_t bytes) {
   TENFOLD_CHECK(bytes >= 0, "{}: {} bytes", name, bytes);
   Buffer buffer;
   buffer.name_ = name;
   buffer.bytes_ = bytes;
-  buffer.device_ = this;
-  const int64_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
-  const int64_t padded = round_up(std::max<int64_t>(bytes, 1), alignment);
-  buffer.data_ = std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(padded));
+  buffer.data_ = acquire(bytes);
   if (buffer.data_ == nullptr) {
-    buffer.device_ = nullptr;
     throw_device("out of memory: {} bytes for {} ({}) were refused; {} bytes are in use. Lower --max-length or free memory",
                  bytes, name, name_of(use), bytes_in_use_);
   }
-  // Huge pages save page faults on buffers that are streamed; the kernel may ignore the advice.
-  if (alignment == kHugePage) madvise(buffer.data_, static_cast<size_t>(padded), MADV_HUGEPAGE);
+  buffer.device_ = this;
   ++allocations_;
   bytes_in_use_ += bytes;
   peak_bytes_ = std::max(peak_bytes_, bytes_in_use_);
@@ -96,9 +98,33 @@ Buffer Device::allocate(std::string_view name, MemoryUse use, int64_t bytes) {
 }
 
 void Device::release(Buffer& buffer) {
-  std::free(buffer.data_);
+  give_back(buffer.data_, buffer.bytes_);
   bytes_in_use_ -= buffer.bytes_;
   buffer.data_ = nullptr;
+}
+
+void* Device::acquire(int64_t bytes) {
+  const int64_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+  const int64_t padded = round_up(std::max<int64_t>(bytes, 1), alignment);
+  void* data = std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(padded));
+  // Huge pages save page faults on buffers that are streamed; the kernel may ignore the advice.
+  if (data != nullptr && alignment == kHugePage) madvise(data, static_cast<size_t>(padded), MADV_HUGEPAGE);
+  return data;
+}
+
+void Device::give_back(void* data, int64_t) { std::free(data); }
+
+int64_t Device::free_bytes() const { return host_memory_bytes() - bytes_in_use_; }
+
+void Device::copy_in(void* to, const void* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
+void Device::copy_out(void* to, const void* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
+void Device::fill_zero(void* data, int64_t bytes) { std::memset(data, 0, static_cast<size_t>(bytes)); }
+
+std::vector<std::byte> to_host(Device& device, const TensorView& t) {
+  TENFOLD_CHECK(t.is_contiguous(), "{} {}: not contiguous", t.name, shape_text(t));
+  std::vector<std::byte> out(static_cast<size_t>(t.bytes()));
+  if (!out.empty()) device.copy_out(out.data(), t.data, t.bytes());
+  return out;
 }
 
 void* Workspace::bytes(int64_t n) {
@@ -113,6 +139,7 @@ void* Workspace::bytes(int64_t n) {
 TensorView Workspace::tensor(const char* name, DType dtype, std::initializer_list<int64_t> dims) {
   TensorView out(name, dtype, dims, nullptr);
   out.data = bytes(out.bytes());
+  out.device = buffer_.device_kind();
   return out;
 }
 

@@ -15,6 +15,9 @@ enum class MemoryUse : uint8_t { kWeights, kAdapter, kOptimizer, kActivations, k
 std::string_view name_of(MemoryUse use);
 
 class Device;
+namespace ops {
+class Backend;
+}
 
 /// Owned device memory. Move-only; frees on destruction. 64-byte aligned, contents undefined until written.
 class Buffer {
@@ -29,6 +32,7 @@ class Buffer {
   const std::string& name() const { return name_; }
   void* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
+  DeviceKind device_kind() const;
   void fill_zero();
   /// A contiguous view of the first elements; the shape must fit. The view's name is the buffer's.
   TensorView view(DType dtype, std::initializer_list<int64_t> dims) const;
@@ -41,32 +45,63 @@ class Buffer {
   Device* device_ = nullptr;
 };
 
-/// One place to compute: here the CPU with its compute pool. Counts allocations, so that a test can prove that a step makes none.
+/// One place to compute and its memory: as it stands the CPU with its compute pool; a GPU derives from it (device/cuda, opened by
+/// open_cuda_device). Counts allocations, so that a test can prove that a step makes none.
 class Device {
  public:
   /// The CPU with `threads` compute threads (0: all cores that this process may use).
   explicit Device(int threads = 0);
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
+  virtual ~Device();
 
-  DeviceKind kind() const { return DeviceKind::kCpu; }
+  DeviceKind kind() const { return kind_; }
   int threads() const { return threads_; }
+  /// For people: "2 CPU threads", or a GPU's name with the versions of its libraries.
+  virtual std::string description() const;
 
   /// Throws DeviceError, naming the buffer and the bytes, when memory is refused.
   Buffer allocate(std::string_view name, MemoryUse use, int64_t bytes);
   int64_t allocations() const { return allocations_; }
   int64_t bytes_in_use() const { return bytes_in_use_; }
   int64_t peak_bytes() const { return peak_bytes_; }
+  /// Bytes that buffers may still take, and what stands outside of buffers (a GPU's context, libraries and staging).
+  virtual int64_t free_bytes() const;
+  virtual int64_t overhead_bytes() const { return 0; }
+
+  /// Between host memory and a buffer, in order with the ops. copy_in returns when `from` may be reused, copy_out when `to` is
+  /// filled. Throw DeviceError.
+  virtual void copy_in(void* to, const void* from, int64_t bytes);
+  virtual void copy_out(void* to, const void* from, int64_t bytes);
+  virtual void fill_zero(void* data, int64_t bytes);
+  /// Returns when every op is done.
+  virtual void synchronize() {}
+  /// Who computes where kind() is not the CPU (ops/backend.h).
+  virtual ops::Backend* backend() { return nullptr; }
+
+ protected:
+  Device(DeviceKind kind, int threads);
+  /// Null when refused.
+  virtual void* acquire(int64_t bytes);
+  virtual void give_back(void* data, int64_t bytes);
 
  private:
   friend class Buffer;
   void release(Buffer& buffer);
 
+  DeviceKind kind_ = DeviceKind::kCpu;
   int threads_ = 1;
   int64_t allocations_ = 0;
   int64_t bytes_in_use_ = 0;
   int64_t peak_bytes_ = 0;
 };
+
+/// The tensor's values as f32 or bf16 bytes in host memory, wherever it lies: contiguous tensors only.
+std::vector<std::byte> to_host(Device& device, const TensorView& t);
+
+/// The GPU of that index through libtenfold_cuda.so, which lies beside the program, in ../lib, or where it was built. DeviceError says
+/// what is missing: the library, the driver, cuDNN, the GPU.
+std::unique_ptr<Device> open_cuda_device(int index);
 
 /// A stack of temporaries inside one buffer. Sizes are planned before (the *_scratch_bytes functions of the ops), and running
 /// over is a bug. With no buffer it only measures: `high_water` then says what a buffer would need.

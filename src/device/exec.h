@@ -35,32 +35,37 @@ class Profile {
   std::array<Row, static_cast<size_t>(Part::kCount)> rows_{};
 };
 
-/// Adds the time between its construction and destruction to a part; free when there is no profile.
-class PartTimer {
- public:
-  PartTimer(Profile* profile, Part part, double flops) : profile_(profile), part_(part), flops_(flops) {
-    if (profile_ != nullptr) start_ = Clock::now();
-  }
-  PartTimer(const PartTimer&) = delete;
-  PartTimer& operator=(const PartTimer&) = delete;
-  ~PartTimer() {
-    if (profile_ != nullptr) profile_->add(part_, std::chrono::duration<double>(Clock::now() - start_).count(), flops_);
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Profile* profile_;
-  Part part_;
-  double flops_;
-  Clock::time_point start_;
-};
-
 /// What every op is handed: where to compute, its temporaries, the dtype of activations and products, and who counts the time.
 struct Exec {
   Device& device;
   Workspace& scratch;
   DType compute = DType::kF32;  ///< kBF16 (f32 accumulation) or kF32
   Profile* profile = nullptr;
+};
+
+/// Adds the time between its construction and destruction to a part; free when there is no profile. Work that a device still has to
+/// do is waited for on both sides, so a profile costs a GPU its overlap.
+class PartTimer {
+ public:
+  PartTimer(Exec& exec, Part part, double flops) : exec_(exec), part_(part), flops_(flops) {
+    if (exec_.profile == nullptr) return;
+    exec_.device.synchronize();
+    start_ = Clock::now();
+  }
+  PartTimer(const PartTimer&) = delete;
+  PartTimer& operator=(const PartTimer&) = delete;
+  ~PartTimer() {
+    if (exec_.profile == nullptr) return;
+    exec_.device.synchronize();
+    exec_.profile->add(part_, std::chrono::duration<double>(Clock::now() - start_).count(), flops_);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Exec& exec_;
+  Part part_;
+  double flops_;
+  Clock::time_point start_;
 };
 
 }  // namespace tenfold

@@ -1,5 +1,6 @@
 #include "ops/adamw.h"
 
+#include "ops/backend.h"
 #include "ops/cpu/adamw.h"
 
 namespace tenfold::ops {
@@ -11,10 +12,10 @@ void adamw_step(Exec& exec, const AdamWArgs& args, const TensorView& parameter, 
                   t->name, name_of(t->dtype), shape_text(*t), parameter.name, shape_text(parameter));
   }
   TENFOLD_CHECK(args.step >= 1, "{}: step {}", parameter.name, args.step);
-  const PartTimer timer(exec.profile, Part::kOptimizer, 15.0 * static_cast<double>(parameter.elements()));
+  const PartTimer timer(exec, Part::kOptimizer, 15.0 * static_cast<double>(parameter.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::adamw_step(exec, args, parameter, gradient, m, v);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->adamw_step(exec, args, parameter, gradient, m, v);
   }
   TENFOLD_CHECK(false, "{}: no device", parameter.name);
 }
@@ -22,10 +23,10 @@ void adamw_step(Exec& exec, const AdamWArgs& args, const TensorView& parameter, 
 double sum_of_squares(Exec& exec, const TensorView& x) {
   TENFOLD_CHECK((x.dtype == DType::kF32 || x.dtype == DType::kBF16) && x.is_contiguous(),
                 "{} {} {}: expected contiguous f32 or bf16", x.name, name_of(x.dtype), shape_text(x));
-  const PartTimer timer(exec.profile, Part::kOptimizer, 2.0 * static_cast<double>(x.elements()));
+  const PartTimer timer(exec, Part::kOptimizer, 2.0 * static_cast<double>(x.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::sum_of_squares(exec, x);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->sum_of_squares(exec, x);
   }
   TENFOLD_CHECK(false, "{}: no device", x.name);
 }

@@ -1,5 +1,6 @@
 #include "ops/attention.h"
 
+#include "ops/backend.h"
 #include "ops/cpu/attention.h"
 
 namespace tenfold::ops {
@@ -39,10 +40,10 @@ void check_inputs(const Exec& exec, const TensorView& q, const TensorView& k, co
 void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, const TensorView& v,
                        std::span<const AttentionSegment> segments, float scale, const TensorView& o, const TensorView& lse) {
   check_inputs(exec, q, k, v, o, lse, segments);
-  const PartTimer timer(exec.profile, Part::kAttention, attention_flops(segments, q.dim(1), q.dim(2)));
+  const PartTimer timer(exec, Part::kAttention, attention_flops(segments, q.dim(1), q.dim(2)));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::attention_forward(exec, q, k, v, segments, scale, o, lse);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->attention_forward(exec, q, k, v, segments, scale, o, lse);
   }
   TENFOLD_CHECK(false, "{}: no device", q.name);
 }
@@ -58,17 +59,21 @@ void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, 
   check_heads(grads.d_q, out, q.dim(0), q.dim(1), q.dim(2));
   check_heads(grads.d_k, out, k.dim(0), k.dim(1), q.dim(2));
   check_heads(grads.d_v, out, k.dim(0), k.dim(1), q.dim(2));
-  const PartTimer timer(exec.profile, Part::kAttention, 2.5 * attention_flops(segments, q.dim(1), q.dim(2)));
+  const PartTimer timer(exec, Part::kAttention, 2.5 * attention_flops(segments, q.dim(1), q.dim(2)));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::attention_backward(exec, d_o, q, k, v, o, lse, segments, scale, grads);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->attention_backward(exec, d_o, q, k, v, o, lse, segments, scale, grads);
   }
   TENFOLD_CHECK(false, "{}: no device", q.name);
 }
 
 int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads,
                                 int64_t head_dim) {
-  return cpu::attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim);
+  switch (exec.device.kind()) {
+    case DeviceKind::kCpu: return cpu::attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim);
+    case DeviceKind::kCuda: return exec.device.backend()->attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim);
+  }
+  TENFOLD_CHECK(false, "no device");
 }
 
 double attention_flops(std::span<const AttentionSegment> segments, int64_t heads, int64_t head_dim) {

@@ -1,5 +1,6 @@
 #include "ops/cross_entropy.h"
 
+#include "ops/backend.h"
 #include "ops/cpu/cross_entropy.h"
 
 namespace tenfold::ops {
@@ -26,7 +27,7 @@ void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std:
                   "{}: {} {}", d_head.name, name_of(d_head.dtype), shape_text(d_head));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::cross_entropy(exec, h, head, targets, weights, nll, d_h, d_head);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->cross_entropy(exec, h, head, targets, weights, nll, d_h, d_head);
   }
   TENFOLD_CHECK(false, "{}: no device", head.name);
 }
@@ -34,7 +35,7 @@ void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std:
 int64_t cross_entropy_scratch_bytes(const Exec& exec, int64_t rows, int64_t vocabulary, int64_t hidden) {
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::cross_entropy_scratch_bytes(exec, rows, vocabulary, hidden);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->cross_entropy_scratch_bytes(exec, rows, vocabulary, hidden);
   }
   TENFOLD_CHECK(false, "no device");
 }

@@ -1,5 +1,6 @@
 #include "ops/elementwise.h"
 
+#include "ops/backend.h"
 #include "ops/cpu/elementwise.h"
 
 namespace tenfold::ops {
@@ -31,10 +32,10 @@ void cast(Exec& exec, const TensorView& x, const TensorView& y) {
   check_float(x);
   check_float(y);
   check_same_shape(x, y);
-  const PartTimer timer(exec.profile, Part::kElementwise, 0);
+  const PartTimer timer(exec, Part::kElementwise, 0);
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::cast(exec, x, y);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->cast(exec, x, y);
   }
   TENFOLD_CHECK(false, "{}: no device", x.name);
 }
@@ -44,10 +45,10 @@ void add(Exec& exec, const TensorView& x, const TensorView& y) {
   check_float(y);
   check_same_shape(x, y);
   TENFOLD_CHECK(y.dtype == DType::kF32, "{}: dtype {}", y.name, name_of(y.dtype));
-  const PartTimer timer(exec.profile, Part::kElementwise, static_cast<double>(x.elements()));
+  const PartTimer timer(exec, Part::kElementwise, static_cast<double>(x.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::add(exec, x, y);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->add(exec, x, y);
   }
   TENFOLD_CHECK(false, "{}: no device", x.name);
 }
@@ -56,10 +57,10 @@ void gather_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows,
   check_rows(x, y, rows);
   TENFOLD_CHECK(x.dtype == y.dtype && inner_contiguous(x) && inner_contiguous(y), "{} {}, {} {}", x.name, name_of(x.dtype),
                 y.name, name_of(y.dtype));
-  const PartTimer timer(exec.profile, Part::kElementwise, 0);
+  const PartTimer timer(exec, Part::kElementwise, 0);
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::gather_rows(exec, x, rows, y);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->gather_rows(exec, x, rows, y);
   }
   TENFOLD_CHECK(false, "{}: no device", x.name);
 }
@@ -68,10 +69,10 @@ void scatter_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows
   check_rows(y, x, rows);
   TENFOLD_CHECK(x.dtype == DType::kF32 && y.dtype == DType::kF32 && inner_contiguous(x) && inner_contiguous(y), "{} {}, {} {}",
                 x.name, name_of(x.dtype), y.name, name_of(y.dtype));
-  const PartTimer timer(exec.profile, Part::kElementwise, 0);
+  const PartTimer timer(exec, Part::kElementwise, 0);
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::scatter_rows(exec, x, rows, y);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->scatter_rows(exec, x, rows, y);
   }
   TENFOLD_CHECK(false, "{}: no device", x.name);
 }
@@ -85,10 +86,10 @@ void dropout(Exec& exec, const TensorView& x, std::span<const int64_t> token_ind
                 shape_text(x), token_index.size());
   TENFOLD_CHECK(y.dtype == x.dtype || y.dtype == DType::kF32, "{}: {} from {}", y.name, name_of(y.dtype), name_of(x.dtype));
   TENFOLD_CHECK(p >= 0 && p < 1, "{}: dropout {}", x.name, p);
-  const PartTimer timer(exec.profile, Part::kElementwise, static_cast<double>(x.elements()));
+  const PartTimer timer(exec, Part::kElementwise, static_cast<double>(x.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::dropout(exec, x, token_index, p, seed, stream, y);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->dropout(exec, x, token_index, p, seed, stream, y);
   }
   TENFOLD_CHECK(false, "{}: no device", x.name);
 }
@@ -97,10 +98,10 @@ void argmax(Exec& exec, const TensorView& x, std::span<int32_t> out) {
   check_float(x);
   TENFOLD_CHECK(x.rank == 2 && x.dtype == DType::kF32 && x.dim(1) > 0 && x.dim(0) == static_cast<int64_t>(out.size()),
                 "{} {} {} into {}", x.name, name_of(x.dtype), shape_text(x), out.size());
-  const PartTimer timer(exec.profile, Part::kElementwise, static_cast<double>(x.elements()));
+  const PartTimer timer(exec, Part::kElementwise, static_cast<double>(x.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::argmax(exec, x, out);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->argmax(exec, x, out);
   }
   TENFOLD_CHECK(false, "{}: no device", x.name);
 }

@@ -1,5 +1,6 @@
 #include "ops/embedding.h"
 
+#include "ops/backend.h"
 #include "ops/cpu/embedding.h"
 
 namespace tenfold::ops {
@@ -18,10 +19,10 @@ void embedding_forward(Exec& exec, std::span<const int32_t> ids, const WeightVie
                 "{} {}: {} ids of {} [{}, {}]", y.name, shape_text(y), ids.size(), table.name, table.rows, table.cols);
   TENFOLD_CHECK(y.dtype == DType::kF32 || y.dtype == exec.compute, "{}: dtype {}", y.name, name_of(y.dtype));
   check_ids(ids, table.name, table.rows);
-  const PartTimer timer(exec.profile, Part::kElementwise, 0);
+  const PartTimer timer(exec, Part::kElementwise, 0);
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::embedding_forward(exec, ids, table, y);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->embedding_forward(exec, ids, table, y);
   }
   TENFOLD_CHECK(false, "{}: no device", table.name);
 }
@@ -33,10 +34,10 @@ void embedding_backward(Exec& exec, std::span<const int32_t> ids, const TensorVi
   TENFOLD_CHECK(d_y.dtype == DType::kF32 && d_table.dtype == DType::kF32, "{} {}, {} {}", d_y.name, name_of(d_y.dtype),
                 d_table.name, name_of(d_table.dtype));
   check_ids(ids, d_table.name, d_table.dim(0));
-  const PartTimer timer(exec.profile, Part::kElementwise, static_cast<double>(d_y.elements()));
+  const PartTimer timer(exec, Part::kElementwise, static_cast<double>(d_y.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::embedding_backward(exec, ids, d_y, d_table);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->embedding_backward(exec, ids, d_y, d_table);
   }
   TENFOLD_CHECK(false, "{}: no device", d_table.name);
 }

@@ -1,5 +1,6 @@
 #include "ops/expand.h"
 
+#include "ops/backend.h"
 #include "ops/cpu/expand.h"
 
 namespace tenfold::ops {
@@ -11,7 +12,7 @@ void expand_rows(Exec& exec, const WeightView& weight, int64_t row, const Tensor
   TENFOLD_CHECK(out.stride(1) == 1 || out.dim(1) == 1, "{}: strided columns", out.name);
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::expand_rows(exec, weight, row, out);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->expand_rows(exec, weight, row, out);
   }
   TENFOLD_CHECK(false, "{}: no device", weight.name);
 }

@@ -1,5 +1,6 @@
 #include "ops/linear.h"
 
+#include "ops/backend.h"
 #include "ops/cpu/linear.h"
 
 namespace tenfold::ops {
@@ -50,7 +51,7 @@ void linear_forward(Exec& exec, const TensorView& x, const WeightView& w, const 
                   args.bias.name, name_of(args.bias.dtype), shape_text(args.bias));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::linear_forward(exec, x, w, args, y);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->linear_forward(exec, x, w, args, y);
   }
   TENFOLD_CHECK(false, "{}: no device", w.name);
 }
@@ -77,7 +78,7 @@ void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, con
   }
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::linear_backward(exec, d_y, x, w, args, grads);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->linear_backward(exec, d_y, x, w, args, grads);
   }
   TENFOLD_CHECK(false, "{}: no device", w.name);
 }
@@ -85,7 +86,7 @@ void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, con
 int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_features, int64_t in_features, int64_t rank) {
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::linear_scratch_bytes(exec, tokens, out_features, in_features, rank);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->linear_scratch_bytes(exec, tokens, out_features, in_features, rank);
   }
   TENFOLD_CHECK(false, "no device");
 }

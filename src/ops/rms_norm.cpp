@@ -1,5 +1,6 @@
 #include "ops/rms_norm.h"
 
+#include "ops/backend.h"
 #include "ops/cpu/rms_norm.h"
 
 namespace tenfold::ops {
@@ -23,10 +24,10 @@ void check_like(const Exec& exec, const TensorView& t, const TensorView& x, bool
 void rms_norm_forward(Exec& exec, const TensorView& x, const TensorView& weight, float eps, const TensorView& y) {
   check_input(exec, x, weight);
   check_like(exec, y, x, false);
-  const PartTimer timer(exec.profile, Part::kElementwise, 4.0 * static_cast<double>(x.elements()));
+  const PartTimer timer(exec, Part::kElementwise, 4.0 * static_cast<double>(x.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::rms_norm_forward(exec, x, weight, eps, y);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->rms_norm_forward(exec, x, weight, eps, y);
   }
   TENFOLD_CHECK(false, "{}: no device", x.name);
 }
@@ -38,10 +39,10 @@ void rms_norm_backward(Exec& exec, const TensorView& d_y, const TensorView& x, c
   check_like(exec, d_x, x, true);
   TENFOLD_CHECK(d_weight.empty() || (d_weight.rank == 1 && d_weight.dtype == DType::kF32 && d_weight.dim(0) == x.dim(1)),
                 "{} {} {} for {} {}", d_weight.name, name_of(d_weight.dtype), shape_text(d_weight), x.name, shape_text(x));
-  const PartTimer timer(exec.profile, Part::kElementwise, 10.0 * static_cast<double>(x.elements()));
+  const PartTimer timer(exec, Part::kElementwise, 10.0 * static_cast<double>(x.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::rms_norm_backward(exec, d_y, x, weight, eps, d_x, d_weight);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->rms_norm_backward(exec, d_y, x, weight, eps, d_x, d_weight);
   }
   TENFOLD_CHECK(false, "{}: no device", x.name);
 }

@@ -1,5 +1,6 @@
 #include "ops/rope.h"
 
+#include "ops/backend.h"
 #include "ops/cpu/rope.h"
 
 namespace tenfold::ops {
@@ -17,10 +18,10 @@ void rope_table(Exec& exec, std::span<const float> inv_freq, std::span<const int
                 const TensorView& cos, const TensorView& sin) {
   check_table(cos, static_cast<int64_t>(positions.size()), static_cast<int64_t>(inv_freq.size()));
   check_table(sin, static_cast<int64_t>(positions.size()), static_cast<int64_t>(inv_freq.size()));
-  const PartTimer timer(exec.profile, Part::kElementwise, 0);
+  const PartTimer timer(exec, Part::kElementwise, 0);
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::rope_table(exec, inv_freq, positions, attention_factor, cos, sin);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->rope_table(exec, inv_freq, positions, attention_factor, cos, sin);
   }
   TENFOLD_CHECK(false, "{}: no device", cos.name);
 }
@@ -31,10 +32,10 @@ void rope_apply(Exec& exec, const TensorView& x, const TensorView& cos, const Te
   TENFOLD_CHECK(x.dtype == DType::kF32 || x.dtype == exec.compute, "{}: dtype {}", x.name, name_of(x.dtype));
   check_table(cos, x.dim(0), x.dim(2) / 2);
   check_table(sin, x.dim(0), x.dim(2) / 2);
-  const PartTimer timer(exec.profile, Part::kElementwise, 3.0 * static_cast<double>(x.elements()));
+  const PartTimer timer(exec, Part::kElementwise, 3.0 * static_cast<double>(x.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::rope_apply(exec, x, cos, sin, inverse);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->rope_apply(exec, x, cos, sin, inverse);
   }
   TENFOLD_CHECK(false, "{}: no device", x.name);
 }

@@ -1,5 +1,6 @@
 #include "ops/swiglu.h"
 
+#include "ops/backend.h"
 #include "ops/cpu/swiglu.h"
 
 namespace tenfold::ops {
@@ -16,10 +17,10 @@ void check_like(const TensorView& t, const TensorView& gate, DType compute, bool
 
 void swiglu_forward(Exec& exec, const TensorView& gate, const TensorView& up, const TensorView& a) {
   for (const TensorView* t : {&gate, &up, &a}) check_like(*t, gate, exec.compute, false);
-  const PartTimer timer(exec.profile, Part::kElementwise, 5.0 * static_cast<double>(gate.elements()));
+  const PartTimer timer(exec, Part::kElementwise, 5.0 * static_cast<double>(gate.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::swiglu_forward(exec, gate, up, a);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->swiglu_forward(exec, gate, up, a);
   }
   TENFOLD_CHECK(false, "{}: no device", gate.name);
 }
@@ -28,10 +29,10 @@ void swiglu_backward(Exec& exec, const TensorView& d_a, const TensorView& gate, 
                      const TensorView& d_up) {
   check_like(d_a, gate, exec.compute, true);
   for (const TensorView* t : {&gate, &up, &d_gate, &d_up}) check_like(*t, gate, exec.compute, false);
-  const PartTimer timer(exec.profile, Part::kElementwise, 10.0 * static_cast<double>(gate.elements()));
+  const PartTimer timer(exec, Part::kElementwise, 10.0 * static_cast<double>(gate.elements()));
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::swiglu_backward(exec, d_a, gate, up, d_gate, d_up);
-    case DeviceKind::kCuda: break;
+    case DeviceKind::kCuda: return exec.device.backend()->swiglu_backward(exec, d_a, gate, up, d_gate, d_up);
   }
   TENFOLD_CHECK(false, "{}: no device", gate.name);
 }

@@ -80,8 +80,11 @@ TEST(MemoryPlan, SumsByUse) {
 
 TEST(Profile, AddsUpByPart) {
   Profile profile;
-  { const PartTimer timer(&profile, Part::kHead, 10); }
-  { const PartTimer timer(&profile, Part::kHead, 20); }
+  Device device(1);
+  Workspace scratch;
+  Exec exec{device, scratch, DType::kF32, &profile};
+  { const PartTimer timer(exec, Part::kHead, 10); }
+  { const PartTimer timer(exec, Part::kHead, 20); }
   { const PartTimer timer(nullptr, Part::kHead, 20); }
   EXPECT_EQ(profile.row(Part::kHead).calls, 2);
   EXPECT_EQ(profile.row(Part::kHead).flops, 30);

@@ -22,15 +22,24 @@
 
 namespace tenfold::test {
 
-/// An Exec with its own device and scratch. A test that runs over its planned scratch aborts, as the program would.
+/// The GPU that the same cases run on in gpu_test (tests/cuda/main.cpp); null: the CPU.
+inline Device*& gpu() {
+  static Device* device = nullptr;
+  return device;
+}
+
+/// An Exec with its own device and scratch (or the GPU's, which all tests share). A test that runs over its planned scratch aborts, as
+/// the program would.
 struct TestExec {
-  Device device;
+  Device cpu;
+  Device& device;
   Workspace scratch;
   Profile profile;
   Exec exec;
 
   explicit TestExec(DType compute = DType::kF32, int64_t scratch_bytes = int64_t{64} << 20, int threads = 2)
-      : device(threads),
+      : cpu(threads),
+        device(gpu() == nullptr ? cpu : *gpu()),
         scratch(device.allocate("test scratch", MemoryUse::kWorkspace, scratch_bytes)),
         exec{device, scratch, compute, &profile} {}
 };

@@ -312,7 +312,7 @@ void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std:
   if (rows == 0) return;
   const int products = 1 + (d_h.empty() ? 0 : 1) + (d_head.empty() ? 0 : 1);
   const double product = 2.0 * static_cast<double>(rows) * static_cast<double>(head.rows) * static_cast<double>(head.cols);
-  const PartTimer timer(exec.profile, Part::kHead, products * product);
+  const PartTimer timer(exec, Part::kHead, products * product);
   Exec inner{exec.device, exec.scratch, exec.compute, nullptr};  // the timer above already counts this
   const Plan plan(exec.compute, head.rows, head.cols);
   const int64_t chunk = kThreadRows * exec.device.threads();

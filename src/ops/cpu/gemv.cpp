@@ -147,7 +147,7 @@ void gemv_forward(Exec& exec, const TensorView& x, const WeightView& w, const op
   const Workspace::Scope scope(exec.scratch);
   const int64_t tokens = x.dim(0);
   const double flops = 2.0 * static_cast<double>(tokens) * static_cast<double>(w.rows) * static_cast<double>(w.cols);
-  const PartTimer timer(exec.profile, Part::kProducts, flops);
+  const PartTimer timer(exec, Part::kProducts, flops);
   const TensorView x32 = widened(exec, x);
   const float* x_sums = sums_of_32(exec, x32);
   LoraBranch lora;

@@ -67,7 +67,7 @@ void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, con
     {
       const double weight_flops =
           (grads.d_a.empty() ? 0.0 : flops_of(tokens, rank, w.cols)) + (grads.d_b.empty() ? 0.0 : flops_of(tokens, rank, w.rows));
-      const PartTimer timer(exec.profile, Part::kLora, weight_flops);
+      const PartTimer timer(exec, Part::kLora, weight_flops);
       lora_weight_gradients(exec, rounded, apart ? args.lora_in : x, v, args, grads);
     }
     terms[1] = {gemm_operand(exec, v), source_of(args.lora.a), true};

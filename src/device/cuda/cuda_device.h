@@ -1,0 +1,38 @@
+#pragma once
+
+#include "device/cuda/context.h"
+#include "device/device.h"
+
+#include <memory>
+#include <string>
+
+namespace tenfold::cuda {
+
+/// One GPU. Throws DeviceError when there is no driver, no such GPU, or a cuDNN that is refused.
+class CudaDevice final : public Device {
+ public:
+  CudaDevice(int index, std::unique_ptr<ops::Backend> backend);
+  ~CudaDevice() override;
+
+  std::string description() const override { return description_; }
+  int64_t free_bytes() const override;
+  int64_t overhead_bytes() const override { return overhead_bytes_; }
+  void copy_in(void* to, const void* from, int64_t bytes) override;
+  void copy_out(void* to, const void* from, int64_t bytes) override;
+  void fill_zero(void* data, int64_t bytes) override;
+  void synchronize() override;
+  ops::Backend* backend() override { return backend_.get(); }
+  Context& context() { return *context_; }
+
+ protected:
+  void* acquire(int64_t bytes) override;
+  void give_back(void* data, int64_t bytes) override;
+
+ private:
+  std::unique_ptr<Context> context_;
+  std::unique_ptr<ops::Backend> backend_;
+  std::string description_;
+  int64_t overhead_bytes_ = 0;
+};
+
+}  // namespace tenfold::cuda

@@ -1,0 +1,49 @@
+// The CUDA part is one shared library, opened when a GPU is asked for: the program itself runs where there is no driver and no CUDA.
+#include "core/error.h"
+#include "device/device.h"
+
+#include <dlfcn.h>
+
+#include <array>
+#include <filesystem>
+#include <string>
+
+namespace tenfold {
+namespace {
+
+constexpr const char* kLibrary = "libtenfold_cuda.so";
+
+/// Beside the program, or in the lib/ of an installation. No search path: what lies elsewhere may be another version.
+void* open_library() {
+  std::error_code ignored;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const std::filesystem::path folder = program.parent_path();
+  std::string reasons;
+  for (const std::filesystem::path& candidate : {folder / kLibrary, folder / ".." / "lib" / kLibrary, folder / ".." / "src" / kLibrary}) {
+    if (!std::filesystem::exists(candidate, ignored)) continue;
+    if (void* library = dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
+    reasons += std::string("; ") + dlerror();
+  }
+  if (reasons.empty()) {
+    throw_device("--device cuda: {} is neither beside the program ({}) nor in ../lib: this tenfold is built without CUDA; use --device "
+                 "cpu, or a CUDA build (docs/guide.md)",
+                 kLibrary, folder.string());
+  }
+  throw_device("--device cuda: {} cannot be opened{}. It needs CUDA 13 (cuBLASLt) and cuDNN 9; install them, or use --device cpu",
+               kLibrary, reasons);
+}
+
+}  // namespace
+
+std::unique_ptr<Device> open_cuda_device(int index) {
+  // Never closed: CUDA's own libraries do not survive being unloaded.
+  static void* library = open_library();
+  using Open = Device* (*)(int index, const char* version);
+  const auto open = reinterpret_cast<Open>(dlsym(library, "tenfold_cuda_open"));
+  if (open == nullptr) throw_device("--device cuda: {} is of another version of tenfold; install both together", kLibrary);
+  Device* device = open(index, TENFOLD_VERSION);
+  if (device == nullptr) throw_device("--device cuda: {} is of another version of tenfold; install both together", kLibrary);
+  return std::unique_ptr<Device>(device);
+}
+
+}  // namespace tenfold

@@ -26,6 +26,18 @@ constexpr std::array<ProjectionInfo, kProjections> kProjectionInfo = {{{"q_proj"
 
 constexpr uint64_t kInitStream = 0x6c6f7261;  // "lora"
 
+/// A trained (V, D) parameter as the products take a weight.
+WeightView dense_weight(const TensorView& t) {
+  WeightView w;
+  w.name = t.name;
+  w.layout = WeightLayout::kF32;
+  w.device = t.device;
+  w.rows = t.dim(0);
+  w.cols = t.dim(1);
+  w.data = static_cast<const std::byte*>(t.data);
+  return w;
+}
+
 }  // namespace
 
 std::string_view name_of(Projection p) { return kProjectionInfo[static_cast<size_t>(p)].name; }
@@ -174,5 +186,20 @@ TensorView Adapter::ffn_norm(int64_t layer, const TensorView& flat) const {
 }
 
 TensorView Adapter::final_norm(const TensorView& flat) const { return view(final_norm_index_, flat, "norm"); }
+
+WeightView embedding_table(const Model& model, const Adapter* adapter) {
+  const TensorView own = adapter == nullptr ? TensorView() : adapter->embed_tokens(adapter->flat());
+  return own.empty() ? model.embed_tokens() : dense_weight(own);
+}
+
+WeightView head_table(const Model& model, const Adapter* adapter) {
+  const TensorView own = adapter == nullptr ? TensorView() : adapter->head(adapter->flat());
+  return own.empty() ? model.head() : dense_weight(own);
+}
+
+TensorView final_norm(const Model& model, const Adapter* adapter) {
+  const TensorView own = adapter == nullptr ? TensorView() : adapter->final_norm(adapter->flat());
+  return own.empty() ? model.final_norm() : own;
+}
 
 }  // namespace tenfold

@@ -93,6 +93,12 @@ class Adapter {
   Buffer values_;
 };
 
+/// What a run reads where a parameter may be trained whole: the adapter's values where it has them, else the model's frozen ones.
+/// `adapter` may be null. Views of the adapter's values stay valid as long as the adapter and see every update.
+WeightView embedding_table(const Model& model, const Adapter* adapter);
+WeightView head_table(const Model& model, const Adapter* adapter);
+TensorView final_norm(const Model& model, const Adapter* adapter);
+
 /// What an adapter directory's tenfold.json says about how to run it; absent fields stay empty.
 struct AdapterNotes {
   std::optional<RopeConfig> rope;

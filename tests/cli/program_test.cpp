@@ -187,6 +187,21 @@ TEST_F(ProgramTest, TrainsAndUsesTheAdapter) {
   EXPECT_EQ(summary_of(again)["final_loss"], trained["final_loss"]);
 }
 
+TEST_F(ProgramTest, AnAdapterKeepsTheRopeDivisorsOfItsModel) {
+  TinyShape shape;
+  shape.rope_divisor = 3;
+  write_tiny_model(model_, shape);
+  const auto loss = [&](const Words& more) {
+    return summary_of(run(Words{"logits", "--model", model_, "--prompt", "the water in the well", "--raw", "--json"} + more))
+        .at("mean_nll");
+  };
+  // Learning nothing, the adapter must change nothing.
+  ASSERT_EQ(run(train("run") + Words{"--learning-rate", "0"}).code, 0);
+  EXPECT_EQ(loss({"--adapter", folder_ / "run/adapter"}), loss({}));
+  write_tiny_model(folder_ / "plain.gguf");
+  EXPECT_NE(loss({"--model", folder_ / "plain.gguf"}), loss({}));
+}
+
 TEST_F(ProgramTest, DryRunPlansAndWritesNothing) {
   const auto before = files();
   const Ended plan = run(train("run") + Words{"--dry-run", "--json"});

@@ -128,6 +128,13 @@ void Adapter::lay_out(const ModelConfig& model) {
   if (config_.train_head) head_index_ = add(peft_saved_key("lm_head"), model.vocabulary, model.hidden, false);
 }
 
+int64_t Adapter::elements_of(const ModelConfig& model, const LoraConfig& config) {
+  Adapter a;
+  a.config_ = config;
+  a.lay_out(model);
+  return a.elements_;
+}
+
 Adapter Adapter::create(Device& device, const Model& model, const LoraConfig& config, uint64_t seed) {
   Adapter a;
   a.config_ = config;

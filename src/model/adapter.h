@@ -62,6 +62,9 @@ class Adapter {
   /// Writes PEFT files and tenfold.json (RoPE, chat template, fingerprint, `notes`). dtype kF32 or kBF16.
   void save(const std::string& directory, const Model& model, const std::string& chat_template, DType dtype) const;
 
+  /// `elements()` of an adapter of this configuration, without its values or a model's weights: for plans.
+  static int64_t elements_of(const ModelConfig& model, const LoraConfig& config);
+
   const LoraConfig& config() const { return config_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
   int64_t elements() const { return elements_; }

@@ -53,17 +53,7 @@ int64_t head_buffer_bytes(const ModelConfig& config, DType compute, int64_t rows
 TrainPlan plan_training(Device& device, const ModelConfig& config, const LoraConfig& lora, const TrainOptions& options,
                         const TrainSizes& sizes) {
   TrainPlan plan;
-  int64_t parameters = 0;
-  {
-    const int64_t per_target = lora.r;
-    for (const Projection p : lora.targets) {
-      const auto [out, in] = projection_shape(config, p);
-      parameters += config.layers * per_target * (out + in);
-    }
-    if (lora.train_norms) parameters += (2 * config.layers + 1) * config.hidden;
-    if (lora.train_embed_tokens) parameters += config.vocabulary * config.hidden;
-    if (lora.train_head) parameters += config.vocabulary * config.hidden;
-  }
+  const int64_t parameters = Adapter::elements_of(config, lora);
   MemoryPlan& m = plan.memory;
   m.add("program", MemoryUse::kWorkspace, kProgramBytes);
   m.add("base weights", MemoryUse::kWeights, sizes.weight_bytes);

@@ -61,6 +61,14 @@ TEST_F(AdapterTest, ComesBackBitForBit) {
   EXPECT_EQ(read_adapter_notes(directory_.string()).chat_template, "chatml");
 }
 
+TEST_F(AdapterTest, ItsSizeIsKnownBeforeItIsMade) {
+  // r = 3 leaves parameters that are no whole number of cache lines.
+  for (const LoraConfig& lora : {LoraConfig::parse(3, 8, 0, false, {"q_proj", "v_proj", "down_proj"}, {}),
+                                 LoraConfig::parse(4, 8, 0, false, {}, {"embed_tokens", "norm", "lm_head"})}) {
+    EXPECT_EQ(Adapter::elements_of(model_.config(), lora), made(lora).elements());
+  }
+}
+
 TEST_F(AdapterTest, WritesAFollowingHeadAsACopy) {
   LoraConfig lora = LoraConfig::parse(4, 8, 0, false, {"q_proj"}, {"embed_tokens"});
   lora.tie_embeddings = true;

@@ -48,11 +48,7 @@ bool cleans_up_spaces(const std::string& model_path) {
 }
 
 std::unique_ptr<Session> open_session(LoadedModel& loaded, int64_t capacity, const CommonOptions& common) {
-  SessionOptions options;
-  options.capacity = capacity;
-  options.compute = loaded.compute;
-  const int64_t planned = loaded.model.weight_bytes() + Session::planned_bytes(*loaded.device, loaded.model.config(), options);
-  require_memory(planned, common, "evaluate shorter lengths");
+  const SessionOptions options = session_options(loaded, capacity, common, "evaluate shorter lengths");
   return std::make_unique<Session>(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
 }
 

@@ -186,6 +186,20 @@ LoadedModel load_model(const ModelOptions& options, const CommonOptions& common,
   return loaded;
 }
 
+MemoryPlan session_plan(const LoadedModel& loaded, const SessionOptions& options) {
+  const LoraConfig* lora = loaded.adapter ? &loaded.adapter->config() : nullptr;
+  return Session::plan(*loaded.device, loaded.model.config(), lora, options, loaded.model.weight_bytes());
+}
+
+SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common,
+                               const std::string& hint) {
+  SessionOptions options;
+  options.capacity = capacity;
+  options.compute = loaded.compute;
+  require_memory(session_plan(loaded, options).total(), common, hint);
+  return options;
+}
+
 void print_plan(Console& console, const MemoryPlan& plan) {
   std::vector<PlannedBuffer> rows = plan.buffers;
   std::stable_sort(rows.begin(), rows.end(), [](const PlannedBuffer& a, const PlannedBuffer& b) { return a.bytes > b.bytes; });

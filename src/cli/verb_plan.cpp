@@ -104,12 +104,7 @@ class PlanVerb final : public Verb {
       SessionOptions options;
       options.capacity = length;
       options.compute = compute;
-      MemoryPlan plan;
-      plan.add("weights", MemoryUse::kWeights, shape.weight_bytes);
-      const int64_t cache = KvCache::bytes(shape.config, compute, 1, length);
-      plan.add("keys and values", MemoryUse::kCache, cache);
-      plan.add("activations and scratch", MemoryUse::kWorkspace, Session::planned_bytes(device, shape.config, options) - cache);
-      return plan;
+      return Session::plan(device, shape.config, /*lora=*/nullptr, options, shape.weight_bytes);
     }
     TrainOptions options = train_options_of(learning_, context.common);
     options.compute = compute;

@@ -170,9 +170,16 @@ Session::~Session() = default;
 int64_t Session::capacity() const { return impl_->options.capacity; }
 Profile& Session::profile() { return impl_->profile; }
 
-int64_t Session::planned_bytes(Device& device, const ModelConfig& config, const SessionOptions& options) {
-  return KvCache::bytes(config, options.compute, 1, options.capacity) + scratch_bytes(device, config, nullptr, options) +
-         config.vocabulary * 4;
+MemoryPlan Session::plan(Device& device, const ModelConfig& config, const LoraConfig* lora, const SessionOptions& options,
+                         int64_t weight_bytes) {
+  MemoryPlan plan;
+  plan.add_program();
+  plan.add("base weights", MemoryUse::kWeights, weight_bytes);
+  if (lora != nullptr) plan.add("adapter", MemoryUse::kAdapter, Adapter::elements_of(config, *lora) * 4);
+  plan.add("keys and values", MemoryUse::kCache, KvCache::bytes(config, options.compute, 1, options.capacity));
+  plan.add("session scratch", MemoryUse::kWorkspace, scratch_bytes(device, config, lora, options));
+  plan.add("logits", MemoryUse::kActivations, config.vocabulary * 4);
+  return plan;
 }
 
 std::span<const float> Session::prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress) {

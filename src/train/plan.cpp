@@ -8,9 +8,6 @@
 namespace tenfold {
 namespace {
 
-/// Code, libraries, tokenizer and the allocator's own: what a process holds beside our buffers.
-constexpr int64_t kProgramBytes = int64_t{96} << 20;
-
 int64_t kept_bytes(const ModelConfig& config, const LoraConfig& lora, DType compute, const std::vector<Keep>& keep,
                    int64_t tokens) {
   int64_t total = workspace_bytes(compute, {tokens, config.hidden});  // the last block's output
@@ -55,7 +52,7 @@ TrainPlan plan_training(Device& device, const ModelConfig& config, const LoraCon
   TrainPlan plan;
   const int64_t parameters = Adapter::elements_of(config, lora);
   MemoryPlan& m = plan.memory;
-  m.add("program", MemoryUse::kWorkspace, kProgramBytes);
+  m.add_program();
   m.add("base weights", MemoryUse::kWeights, sizes.weight_bytes);
   m.add("adapter", MemoryUse::kAdapter, parameters * 4);
   m.add("gradients", MemoryUse::kOptimizer, parameters * 4);

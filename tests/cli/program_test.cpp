@@ -293,6 +293,16 @@ TEST_F(ProgramTest, PlansAndBenches) {
   const Json plan = summary_of(run({"plan", "--shape", "tiny", "--length", "256", "--json", "--threads", "1"}));
   EXPECT_GT(plan["planned_host_bytes"].get<int64_t>(), 0);
   EXPECT_GT(plan["longest_length"].get<int64_t>(), 256);
+  // Training and prefill are predicted apart, by the shares measured at their lengths; between two lengths, between their shares.
+  const auto share = [&](const Words& more) {
+    return summary_of(run(Words{"plan", "--shape", "tiny", "--json", "--threads", "1"} + more))
+        .at("share_of_roofline")
+        .get<double>();
+  };
+  EXPECT_DOUBLE_EQ(share({"--length", "256"}), 0.77);
+  EXPECT_DOUBLE_EQ(share({"--length", "64K"}), 0.54);
+  EXPECT_NEAR(share({"--length", "4K"}), 0.60, 1e-9);
+  EXPECT_NEAR(share({"--length", "1K", "--infer"}), 0.69, 1e-9);
   for (const char* verb : {"step", "prefill", "decode"}) {
     const Json bench =
         summary_of(run({"bench", verb, "--model", model_, "--length", "64", "--repeats", "1", "--json", "--threads", "1"}));

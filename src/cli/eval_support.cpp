@@ -2,6 +2,8 @@
 
 #include "core/error.h"
 
+#include <algorithm>
+#include <ctime>
 #include <filesystem>
 
 namespace tenfold::cli {
@@ -17,11 +19,14 @@ std::string adapter_hash(const Adapter& adapter) {
 
 }  // namespace
 
-void declare_eval_output(OptionTable& table, EvalOutput& output) {
+void declare_eval_output(OptionTable& table, EvalOutput& output, const std::string& task) {
+  output.task = task;
   table.group("Run");
   table.add("out", output.out, "DIR",
             "Run directory: answers and metrics go to eval/TASK in it; a stopped evaluation goes on there");
   table.add("task", output.task, "NAME", "Folder below eval/, where one run holds several evaluations of a kind");
+  table.add("reference-layout", output.reference_layout, "DIR",
+            "Also write the published system's files, as below its output_dir, when the evaluation is whole (docs/guide.md)");
 }
 
 EvalRunOptions eval_run_options(const EvalOutput& output, const LoadedModel& loaded, const ModelOptions& options,
@@ -40,6 +45,21 @@ EvalRunOptions eval_run_options(const EvalOutput& output, const LoadedModel& loa
   return run;
 }
 
+std::optional<ReferenceLayout> reference_layout_of(const EvalOutput& output, const ModelOptions& options,
+                                                   const Context& context) {
+  if (output.reference_layout.empty()) return std::nullopt;
+  ReferenceLayout layout;
+  layout.directory = output.reference_layout;
+  layout.result_dir = reference_result_dir(options.model, options.adapter);
+  layout.command = context.command_line;
+  for (auto [name, value] : context.options.resolved_values()) {
+    std::replace(name.begin(), name.end(), '-', '_');  // the published system's spelling
+    layout.arguments[name] = parse_json(value, name);  // what TOML and JSON write alike: texts, numbers, lists
+  }
+  layout.unix_time = std::time(nullptr);
+  return layout;
+}
+
 bool cleans_up_spaces(const std::string& model_path) {
   const fs::path config = fs::path(model_path) / "tokenizer_config.json";
   if (!fs::is_regular_file(config)) return false;
@@ -48,11 +68,7 @@ bool cleans_up_spaces(const std::string& model_path) {
 }
 
 std::unique_ptr<Session> open_session(LoadedModel& loaded, int64_t capacity, const CommonOptions& common) {
-  SessionOptions options;
-  options.capacity = capacity;
-  options.compute = loaded.compute;
-  const int64_t planned = loaded.model.weight_bytes() + Session::planned_bytes(*loaded.device, loaded.model.config(), options);
-  require_memory(planned, common, "evaluate shorter lengths");
+  const SessionOptions options = session_options(loaded, capacity, common, "evaluate shorter lengths");
   return std::make_unique<Session>(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
 }
 

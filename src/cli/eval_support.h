@@ -2,12 +2,15 @@
 
 #include "cli/model_support.h"
 #include "cli/verb.h"
+#include "eval/reference_layout.h"
 #include "eval/run.h"
 #include "eval/session_model.h"
 #include "infer/session.h"
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace tenfold::cli {
 
@@ -15,12 +18,16 @@ namespace tenfold::cli {
 struct EvalOutput {
   std::string out = "runs/eval";
   std::string task;  ///< folder below eval/
+  std::string reference_layout;
 };
-void declare_eval_output(OptionTable& table, EvalOutput& output);
+void declare_eval_output(OptionTable& table, EvalOutput& output, const std::string& task);
 
 /// eval/TASK of the run directory, and what tells this model from another: path, weights, adapter, RoPE, template, dtype.
 EvalRunOptions eval_run_options(const EvalOutput& output, const LoadedModel& loaded, const ModelOptions& options,
                                 const Context& context);
+
+/// Where --reference-layout writes the published system's files, and with which arguments; nothing where it is not given.
+std::optional<ReferenceLayout> reference_layout_of(const EvalOutput& output, const ModelOptions& options, const Context& context);
 
 /// clean_up_tokenization_spaces of a model directory's tokenizer_config.json; false where nothing says so.
 bool cleans_up_spaces(const std::string& model_path);
@@ -32,5 +39,26 @@ std::unique_ptr<Session> open_session(LoadedModel& loaded, int64_t capacity, con
 EvalCallbacks eval_callbacks(const Context& context, Progress& progress);
 /// Says what an interrupted evaluation has kept; returns the exit code.
 int eval_exit(Context& context, const EvalRun& run, size_t questions, const std::string& directory);
+
+/// What every evaluation does with a task once it is made: a dry run says what would be asked; else a session is opened,
+/// `ask(model, callbacks)` runs the task under a progress bar and `tell(result)` says what came of it. `unit` is what the
+/// questions are. Returns the exit code.
+template <typename Task, typename Ask, typename Tell>
+int run_evaluation(Context& context, LoadedModel& loaded, const Task& task, std::string_view unit, const std::string& directory,
+                   Ask&& ask, Tell&& tell) {
+  if (context.common.dry_run) {
+    context.console.line(
+        fmt::format("{} {} of up to {} tokens each, into {}", task.questions.size(), unit, task.tokens_needed(), directory));
+    return 0;
+  }
+  const auto session = open_session(loaded, task.tokens_needed(), context.common);
+  SessionModel model(*session);
+  Progress progress(context.console, context.verb, static_cast<int64_t>(task.questions.size()), std::string(unit));
+  const auto result = ask(model, eval_callbacks(context, progress));
+  progress.finish();
+  tell(result);
+  context.summary["interrupted"] = result.run.interrupted;
+  return eval_exit(context, result.run, task.questions.size(), directory);
+}
 
 }  // namespace tenfold::cli

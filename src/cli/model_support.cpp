@@ -7,7 +7,6 @@
 #include "ops/cpu_features.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -46,17 +45,6 @@ std::string directory_template(const std::string& directory) {
     }
   }
   return {};
-}
-
-RopeType rope_type_by_name(const std::string& name) {
-  static constexpr std::array kTypes = {RopeType::kDefault, RopeType::kLinear, RopeType::kDynamic, RopeType::kLlama3,
-                                        RopeType::kYarn};
-  std::string names;
-  for (const RopeType type : kTypes) {
-    if (name_of(type) == name) return type;
-    names += (names.empty() ? "" : ", ") + std::string(name_of(type));
-  }
-  throw_input("--rope-type: expected one of {}, got {}", names, shown(name));
 }
 
 }  // namespace
@@ -144,7 +132,7 @@ std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer& tokeni
 }
 
 RopeConfig rope_of(const ModelOptions& options, const ModelConfig& config, RopeConfig base) {
-  if (!options.rope_type.empty()) base.type = rope_type_by_name(options.rope_type);
+  if (!options.rope_type.empty()) base.type = rope_type_of(options.rope_type, "--rope-type");
   if (options.rope_factor) base.factor = *options.rope_factor;
   if (options.rope_theta) base.theta = *options.rope_theta;
   if (!(base.theta > 0)) throw_input("--rope-theta: expected a number above 0, got {}", base.theta);
@@ -170,7 +158,11 @@ LoadedModel load_model(const ModelOptions& options, const CommonOptions& common,
   Model model = Model::load(options.model, load);
   RopeConfig rope = model.config().rope;
   const AdapterNotes notes = options.adapter.empty() ? AdapterNotes{} : read_adapter_notes(options.adapter);
-  if (notes.rope) rope = *notes.rope;
+  if (notes.rope) {
+    rope = *notes.rope;
+    // A GGUF keeps llama3's scaling with its weights, as divisors; the notes say nothing of it.
+    if (rope.type == RopeType::kDefault) rope.divisors = model.config().rope.divisors;
+  }
   rope = rope_of(options, model.config(), rope);
   const std::string before = rope_text(model.config().rope);
   model.set_rope(rope);
@@ -192,6 +184,20 @@ LoadedModel load_model(const ModelOptions& options, const CommonOptions& common,
                              loaded.adapter->elements()));
   }
   return loaded;
+}
+
+MemoryPlan session_plan(const LoadedModel& loaded, const SessionOptions& options) {
+  const LoraConfig* lora = loaded.adapter ? &loaded.adapter->config() : nullptr;
+  return Session::plan(*loaded.device, loaded.model.config(), lora, options, loaded.model.weight_bytes());
+}
+
+SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common,
+                               const std::string& hint) {
+  SessionOptions options;
+  options.capacity = capacity;
+  options.compute = loaded.compute;
+  require_memory(session_plan(loaded, options).total(), common, hint);
+  return options;
 }
 
 void print_plan(Console& console, const MemoryPlan& plan) {

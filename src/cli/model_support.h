@@ -3,6 +3,7 @@
 #include "cli/options.h"
 #include "cli/verb.h"
 #include "device/device.h"
+#include "infer/session.h"
 #include "model/adapter.h"
 #include "model/model.h"
 #include "text/chat_template.h"
@@ -51,6 +52,11 @@ struct LoadedModel {
   const Adapter* adapter_or_null() const { return adapter ? &*adapter : nullptr; }
 };
 LoadedModel load_model(const ModelOptions& options, const CommonOptions& common, Console& console);
+
+/// Options of a session of `capacity` tokens. DeviceError, with the hint, when it does not fit beside the model.
+SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common, const std::string& hint);
+/// What this process will hold with such a session.
+MemoryPlan session_plan(const LoadedModel& loaded, const SessionOptions& options);
 
 /// RoPE as the options want it on top of `base`.
 RopeConfig rope_of(const ModelOptions& options, const ModelConfig& config, RopeConfig base);

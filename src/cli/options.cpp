@@ -26,15 +26,20 @@ std::string OptionTable::near(std::string_view name, std::string_view prefix) co
   });
 }
 
-std::string OptionTable::resolved() const {
+std::vector<std::pair<std::string, std::string>> OptionTable::resolved_values() const {
   // What only steers the output of one call is not part of a run's configuration.
   static constexpr std::array<std::string_view, 5> kOfTheCall = {"config", "json", "dry-run", "help", "resume"};
-  std::string out;
+  std::vector<std::pair<std::string, std::string>> values;
   for (const Option& option : options_) {
     if (std::find(kOfTheCall.begin(), kOfTheCall.end(), option.name) != kOfTheCall.end()) continue;
-    const std::string value = option.toml();
-    if (!value.empty()) out += option.name + " = " + value + "\n";
+    if (std::string value = option.toml(); !value.empty()) values.emplace_back(option.name, std::move(value));
   }
+  return values;
+}
+
+std::string OptionTable::resolved() const {
+  std::string out;
+  for (const auto& [name, value] : resolved_values()) out += name + " = " + value + "\n";
   return out;
 }
 

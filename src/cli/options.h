@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tenfold::cli {
@@ -69,7 +70,9 @@ class OptionTable {
 
   /// "; near names: ..." for an unknown option name, each shown after `prefix`.
   std::string near(std::string_view name, std::string_view prefix) const;
-  /// Every option's value as `name = value` lines of TOML.
+  /// Every option of a run's configuration that has a value, with that value as TOML writes it.
+  std::vector<std::pair<std::string, std::string>> resolved_values() const;
+  /// The same as `name = value` lines.
   std::string resolved() const;
 
  private:

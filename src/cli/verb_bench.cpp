@@ -183,7 +183,7 @@ class BenchPrefillVerb final : public Verb {
     row.seconds = median(seconds);
     row.tokens = static_cast<double>(length);
     row.flops = prefill_flops(config, length);
-    row.planned_bytes = loaded.model.weight_bytes() + Session::planned_bytes(*loaded.device, config, options);
+    row.planned_bytes = session_plan(loaded, options).total();
     print_row(context, row, ceilings, session.profile(), options_.repeats);
   }
 
@@ -247,7 +247,7 @@ class BenchDecodeVerb final : public Verb {
                  {"tokens_per_second", 1 / each},
                  {"share_of_roofline", share},
                  {"peak_host_bytes", peak_resident_bytes()},
-                 {"planned_host_bytes", loaded.model.weight_bytes() + Session::planned_bytes(*loaded.device, config, options)}};
+                 {"planned_host_bytes", session_plan(loaded, options).total()}};
     for (const auto& [key, value] : line.items()) context.summary[key] = value;
     context.summary["by_length"].push_back(line);
   }

@@ -34,11 +34,7 @@ class ChatVerb final : public Verb {
     const Tokenizer tokenizer = load_tokenizer(model_.model);
     const ChatTemplate chat = load_chat_template(model_, tokenizer);
     LoadedModel loaded = load_model(model_, context.common, context.console);
-    SessionOptions options;
-    options.capacity = capacity_;
-    options.compute = loaded.compute;
-    require_memory(loaded.model.weight_bytes() + Session::planned_bytes(*loaded.device, loaded.model.config(), options),
-                   context.common, "use a smaller --context");
+    const SessionOptions options = session_options(loaded, capacity_, context.common, "use a smaller --context");
     if (context.common.dry_run) return 0;
     Session session(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
     const std::vector<int32_t> stops = stop_ids(loaded.model.config(), tokenizer, &chat);

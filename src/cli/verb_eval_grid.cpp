@@ -39,8 +39,7 @@ class GridVerb : public Verb {
     table.add("max-new-tokens", max_new_tokens_, "N", "Most tokens of an answer");
     table.add_switch("strict-reference", strict_, "Bug-compatible with the published evaluation (docs/guide.md)");
     declare_task(table);
-    output_.task = task_name();
-    declare_eval_output(table, output_);
+    declare_eval_output(table, output_, task_name());
   }
   void check(const OptionTable&, std::vector<std::string>& errors) const override {
     if (grid_.num_lengths < 1) errors.push_back(fmt::format("--num-lengths: expected 1 or more, got {}", grid_.num_lengths));
@@ -68,19 +67,16 @@ class GridVerb : public Verb {
     options.clean_up = cleans_up_spaces(model_.model);
     const GridTask task = make_task(tokenizer, chat, options, context);
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
-    if (context.common.dry_run) {
-      context.console.line(
-          fmt::format("{} questions, up to {} tokens each, into {}", task.questions.size(), task.tokens_needed(), run.directory));
-      return 0;
-    }
-    const auto session = open_session(loaded, task.tokens_needed(), context.common);
-    SessionModel model(*session);
-    Progress progress(context.console, name(), static_cast<int64_t>(task.questions.size()), "questions");
-    const GridResult result = run_task(model, tokenizer, task, run, eval_callbacks(context, progress));
-    progress.finish();
-    print(context, result);
-    if (!result.run.interrupted) write_grid_figures(run.directory);
-    return eval_exit(context, result.run, task.questions.size(), run.directory);
+    const auto layout = reference_layout_of(output_, model_, context);
+    return run_evaluation(
+        context, loaded, task, "questions", run.directory,
+        [&](LanguageModel& model, const EvalCallbacks& callbacks) { return run_task(model, tokenizer, task, run, callbacks); },
+        [&](const GridResult& result) {
+          print(context, result);
+          if (result.run.interrupted) return;
+          write_grid_figures(run.directory);
+          if (layout) write_reference_layout(*layout, task_name(), result);
+        });
   }
 
  protected:
@@ -111,7 +107,6 @@ class GridVerb : public Verb {
     const auto [field, key] = mean_field();
     context.summary[field] = result.metrics.value(key, 0.0);
     context.summary["by_length"] = result.metrics.value("by_length", Json::array());
-    context.summary["interrupted"] = result.run.interrupted;
   }
 
   static std::string cell_text(const Console& out, const GridCell& cell) {

@@ -4,6 +4,8 @@
 #include "core/error.h"
 #include "eval/perplexity.h"
 
+#include <filesystem>
+
 namespace tenfold::cli {
 namespace {
 
@@ -26,8 +28,7 @@ class EvalPplVerb final : public Verb {
     table.add("max-texts", options_.max_texts, "N", "At most so many texts; 0: all");
     table.add_switch("strict-reference", options_.strict_reference,
                      "Bug-compatible with the published evaluation (docs/guide.md)");
-    output_.task = "ppl";
-    declare_eval_output(table, output_);
+    declare_eval_output(table, output_, "ppl");
   }
   void check(const OptionTable&, std::vector<std::string>& errors) const override {
     if (options_.window < 2) errors.push_back(fmt::format("--window: expected 2 or more, got {}", options_.window));
@@ -40,21 +41,20 @@ class EvalPplVerb final : public Verb {
     const PerplexityTask task = make_perplexity_task(tokenizer, options_);
     LoadedModel loaded = load_model(model_, context.common, context.console);
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
-    if (context.common.dry_run) {
-      context.console.line(
-          fmt::format("{} windows of up to {} tokens, into {}", task.questions.size(), task.tokens_needed(), run.directory));
-      return 0;
-    }
-    const auto session = open_session(loaded, task.tokens_needed(), context.common);
-    SessionModel model(*session);
-    Progress progress(context.console, name(), static_cast<int64_t>(task.questions.size()), "windows");
-    const PerplexityResult result = run_perplexity(model, task, run, eval_callbacks(context, progress));
-    progress.finish();
-    print(context, result);
-    return eval_exit(context, result.run, task.questions.size(), run.directory);
+    const auto layout = reference_layout_of(output_, model_, context);
+    return run_evaluation(
+        context, loaded, task, "windows", run.directory,
+        [&](LanguageModel& model, const EvalCallbacks& callbacks) { return run_perplexity(model, task, run, callbacks); },
+        [&](const PerplexityResult& result) {
+          print(context, result);
+          if (!result.run.interrupted && layout) write_reference_layout(*layout, dataset_name(), result, peak_resident_bytes());
+        });
   }
 
  private:
+  /// What the published system calls the text: its file's name without the ending.
+  std::string dataset_name() const { return std::filesystem::path(options_.texts.front()).stem().string(); }
+
   static void print(Context& context, const PerplexityResult& result) {
     context.console.line(fmt::format("{:>8} - {:<8} {:>9} {:>9}", "position", "", "tokens", "loss"));
     for (const PositionBucket& bucket : result.by_position) {
@@ -67,7 +67,6 @@ class EvalPplVerb final : public Verb {
     context.summary["perplexity"] = result.perplexity;
     context.summary["tokens"] = result.tokens;
     context.summary["by_position"] = result.metrics.value("by_position", Json::array());
-    context.summary["interrupted"] = result.run.interrupted;
   }
 
   ModelOptions model_;

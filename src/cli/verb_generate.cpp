@@ -42,11 +42,8 @@ class GenerateVerb final : public Verb {
     const std::vector<int32_t> ids = prompt_ids(tokenizer, chat, prompt_text(prompt_, context.options));
     if (ids.empty()) throw_input("--prompt: the prompt has no tokens");
     LoadedModel loaded = load_model(model_, context.common, context.console);
-    SessionOptions options;
-    options.capacity = static_cast<int64_t>(ids.size()) + sampling_.max_new_tokens;
-    options.compute = loaded.compute;
-    require_memory(loaded.model.weight_bytes() + Session::planned_bytes(*loaded.device, loaded.model.config(), options),
-                   context.common, "use a shorter prompt or a smaller --max-new-tokens");
+    const SessionOptions options = session_options(loaded, static_cast<int64_t>(ids.size()) + sampling_.max_new_tokens,
+                                                   context.common, "use a shorter prompt or a smaller --max-new-tokens");
     if (context.common.dry_run) return 0;
     Session session(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
     const double prefill_seconds = prefill(session, ids, context.console);

@@ -55,11 +55,8 @@ class LogitsVerb final : public Verb {
     if (ids.empty()) throw_input("--prompt: the prompt has no tokens");
     if (context.common.dry_run) return 0;
     LoadedModel loaded = load_model(model_, context.common, context.console);
-    SessionOptions options;
-    options.capacity = static_cast<int64_t>(ids.size());
-    options.compute = loaded.compute;
-    require_memory(loaded.model.weight_bytes() + Session::planned_bytes(*loaded.device, loaded.model.config(), options),
-                   context.common, "use a shorter prompt");
+    const SessionOptions options =
+        session_options(loaded, static_cast<int64_t>(ids.size()), context.common, "use a shorter prompt");
     Session session(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
     const double mean_nll = mean_loss(session, ids, context.console);
     print(context, tokenizer, ids, session.prefill(ids), mean_nll);

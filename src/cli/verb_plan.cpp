@@ -7,13 +7,33 @@
 #include "infer/session.h"
 #include "ops/cpu/ceiling.h"
 
-#include <filesystem>
+#include <array>
+#include <cmath>
+#include <span>
 
 namespace tenfold::cli {
 namespace {
 
-/// Share of the ceiling that a training step or a prefill is predicted to reach; `bench` measures what it does reach.
-constexpr double kPredictedShare = 0.5;
+struct MeasuredShare {
+  double length;
+  double share;
+};
+// Shares of oneDNN's ceiling that `bench prefill` and `bench step` reached in one run: SmolLM2-135M, two cores with AVX-512 BF16
+// (README.md, How fast). They predict; on another CPU or with another model only the bench itself can tell.
+constexpr std::array<MeasuredShare, 3> kPrefillShares = {{{512, 0.72}, {2048, 0.66}, {8192, 0.71}}};
+constexpr std::array<MeasuredShare, 3> kStepShares = {{{512, 0.77}, {2048, 0.66}, {8192, 0.54}}};
+
+/// Linear in the logarithm of the length; beyond what was measured, the nearest measurement.
+double predicted_share(std::span<const MeasuredShare> measured, int64_t length) {
+  const auto tokens = static_cast<double>(length);
+  if (tokens <= measured.front().length) return measured.front().share;
+  for (size_t i = 1; i < measured.size(); ++i) {
+    const MeasuredShare& a = measured[i - 1];
+    const MeasuredShare& b = measured[i];
+    if (tokens < b.length) return std::lerp(a.share, b.share, std::log(tokens / a.length) / std::log(b.length / a.length));
+  }
+  return measured.back().share;
+}
 
 class PlanVerb final : public Verb {
  public:
@@ -104,12 +124,7 @@ class PlanVerb final : public Verb {
       SessionOptions options;
       options.capacity = length;
       options.compute = compute;
-      MemoryPlan plan;
-      plan.add("weights", MemoryUse::kWeights, shape.weight_bytes);
-      const int64_t cache = KvCache::bytes(shape.config, compute, 1, length);
-      plan.add("keys and values", MemoryUse::kCache, cache);
-      plan.add("activations and scratch", MemoryUse::kWorkspace, Session::planned_bytes(device, shape.config, options) - cache);
-      return plan;
+      return Session::plan(device, shape.config, /*lora=*/nullptr, options, shape.weight_bytes);
     }
     TrainOptions options = train_options_of(learning_, context.common);
     options.compute = compute;
@@ -119,14 +134,17 @@ class PlanVerb final : public Verb {
 
   void print_time(Context& context, const ModelConfig& config, int64_t length, double gflops) const {
     const double flops = infer_ ? prefill_flops(config, length) : step_flops(config, lora_of(lora_), length, head_rows(length));
-    const double seconds = flops / (gflops * 1e9 * kPredictedShare);
+    const double share = predicted_share(infer_ ? kPrefillShares : kStepShares, length);
+    const double seconds = flops / (gflops * 1e9 * share);
     context.console.line(
-        fmt::format("{:.2f} TFLOP; at {:.0f} % of this machine's {:.0f} GFLOP/s: about {} a {}, {:.0f} tokens/s\n", flops * 1e-12,
-                    100 * kPredictedShare, gflops, duration_text(seconds), infer_ ? "prompt" : "record",
-                    static_cast<double>(length) / seconds));
+        fmt::format("{:.2f} TFLOP; at {:.0f} % of this machine's {:.0f} GFLOP/s (the share that bench {} measured for the "
+                    "README): about {} a {}, "
+                    "{:.0f} tokens/s\n",
+                    flops * 1e-12, 100 * share, gflops, infer_ ? "prefill" : "step", duration_text(seconds),
+                    infer_ ? "prompt" : "record", static_cast<double>(length) / seconds));
     context.summary["step_seconds"] = seconds;
     context.summary["tokens_per_second"] = static_cast<double>(length) / seconds;
-    context.summary["share_of_roofline"] = kPredictedShare;
+    context.summary["share_of_roofline"] = share;
   }
 
   bool fits(Device& device, const Shape& shape, DType compute, int64_t length, const Context& context) const {

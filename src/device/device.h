@@ -140,6 +140,9 @@ class Workspace {
 /// Bytes that `Workspace` takes for a tensor: its own, rounded up to the alignment.
 int64_t workspace_bytes(DType dtype, std::initializer_list<int64_t> dims);
 
+/// Code, libraries, tokenizer and the allocator's own: what a process is planned to hold beside our buffers.
+inline constexpr int64_t kProgramBytes = int64_t{96} << 20;
+
 /// One row of a memory plan.
 struct PlannedBuffer {
   std::string name;
@@ -152,6 +155,7 @@ struct MemoryPlan {
   std::vector<PlannedBuffer> buffers;
 
   void add(std::string name, MemoryUse use, int64_t bytes) { buffers.push_back({std::move(name), use, bytes}); }
+  void add_program() { add("program", MemoryUse::kWorkspace, kProgramBytes); }
   int64_t total() const;
   int64_t total(MemoryUse use) const;
 };

@@ -1,10 +1,12 @@
 #include "eval/reference_layout.h"
 
 #include "core/error.h"
+#include "eval/metrics/numbers.h"
 #include "eval/metrics/text.h"
 #include "eval/python_json.h"
 #include "format/atomic_file.h"
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <string_view>
@@ -46,13 +48,25 @@ Json metrics_of(const std::string& task, const GridResult& result) {
   return {{"accuracy", by_cell(result, [](const GridCell& cell) { return cell.exact ? 1.0 : 0.0; })}, {"fuzz", scores}};
 }
 
+void append_log(const ReferenceLayout& layout, const std::string& name, const Json& metrics) {
+  LineAppender log((std::filesystem::path(layout.directory) / name).string(), /*sync=*/true);
+  const auto line = [&](std::string_view key, const Json& value) {
+    log.append(fmt::format("{:<10}: {}", key, python_json(value, /*ensure_ascii=*/false)));
+  };
+  line("Time", local_time(layout.unix_time));
+  line("Command", layout.command);
+  line("Args", layout.arguments);
+  line("Metrics", metrics);
+  log.append("");
+}
+
 }  // namespace
 
 std::string reference_result_dir(const std::string& model, const std::string& adapter) {
   std::vector<std::string> parts;
   for (const auto& part : std::filesystem::path(adapter.empty() ? model : adapter)) {
     const std::string name = part.string();
-    if (!name.empty() && name != "/") parts.push_back(name);
+    if (!name.empty() && name != "/" && name != "." && name != "..") parts.push_back(name);
   }
   const size_t n = parts.size();
   if (n == 0) return "model";
@@ -65,15 +79,17 @@ void write_reference_layout(const ReferenceLayout& layout, const std::string& ta
   make_directories(folder.string());
   write_file_atomically((folder / "results.json").string(), python_json(results_of(task, result), /*ensure_ascii=*/true));
   write_file_atomically((folder / "config.json").string(), python_json(layout.arguments, /*ensure_ascii=*/true));
-  LineAppender log((std::filesystem::path(layout.directory) / "metrics.log").string(), /*sync=*/true);
-  const auto line = [&](std::string_view key, const Json& value) {
-    log.append(fmt::format("{:<10}: {}", key, python_json(value, /*ensure_ascii=*/false)));
-  };
-  line("Time", local_time(layout.unix_time));
-  line("Command", layout.command);
-  line("Args", layout.arguments);
-  line("Metrics", metrics_of(task, result));
-  log.append("");
+  append_log(layout, "metrics.log", metrics_of(task, result));
+}
+
+void write_reference_layout(const ReferenceLayout& layout, const std::string& dataset, const PerplexityResult& result,
+                            int64_t peak_bytes) {
+  make_directories(layout.directory);
+  const auto windows = static_cast<double>(std::max<size_t>(1, result.run.answers.size()));
+  append_log(layout, dataset + ".log",
+             {{"perplexity", result.perplexity},
+              {"time", python_round(result.run.timing.prefill_seconds / windows, 4)},
+              {"memory", static_cast<double>(peak_bytes) / 0x1p20}});
 }
 
 }  // namespace tenfold

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "eval/grid_task.h"
+#include "eval/perplexity.h"
 
 #include <cstdint>
 #include <string>
@@ -16,11 +17,16 @@ struct ReferenceLayout {
   int64_t unix_time = 0;  ///< seconds; shown in UTC+8 as there
 };
 
-/// The last two non-empty components of the adapter's path, else of the model's.
+/// The last two non-empty components of the adapter's path, else of the model's; "." and ".." do not count, so that it stays
+/// below the directory.
 std::string reference_result_dir(const std::string& model, const std::string& adapter);
 
 /// Writes RESULT_DIR/results.json and RESULT_DIR/config.json and appends an entry to metrics.log, for needle and passkey. Throws
 /// IoError.
 void write_reference_layout(const ReferenceLayout& layout, const std::string& task, const GridResult& result);
+
+/// Appends an entry to DATASET.log, which is all that the published perplexity writes. `peak_bytes` is what the process took.
+void write_reference_layout(const ReferenceLayout& layout, const std::string& dataset, const PerplexityResult& result,
+                            int64_t peak_bytes);
 
 }  // namespace tenfold

@@ -27,15 +27,6 @@ constexpr int64_t kScoreRows = 512;
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-WeightView dense_weight(const TensorView& t) {
-  WeightView w;
-  w.name = t.name;
-  w.rows = t.dim(0);
-  w.cols = t.dim(1);
-  w.data = static_cast<const std::byte*>(t.data);
-  return w;
-}
-
 int64_t scratch_bytes(Device& device, const ModelConfig& c, const LoraConfig* lora, const SessionOptions& o) {
   Workspace none;
   const Exec exec{device, none, o.compute, nullptr};
@@ -88,17 +79,10 @@ struct Session::Impl {
     rope = rope_frequencies(c.rope, c.head_dim, c.max_position, o.capacity);
   }
 
-  WeightView own_or(const TensorView& own, const WeightView& frozen) const { return own.empty() ? frozen : dense_weight(own); }
-  WeightView embedding_table() const {
-    return adapter == nullptr ? model.embed_tokens() : own_or(adapter->embed_tokens(adapter->flat()), model.embed_tokens());
-  }
-  WeightView head_table() const {
-    return adapter == nullptr ? model.head() : own_or(adapter->head(adapter->flat()), model.head());
-  }
-  TensorView final_norm() const {
-    if (adapter == nullptr) return model.final_norm();
-    const TensorView own = adapter->final_norm(adapter->flat());
-    return own.empty() ? model.final_norm() : own;
+  /// What turns the residual stream into logits: the last norm, then the head.
+  WeightView head() const { return head_table(model, adapter); }
+  void normalise(const TensorView& x, const TensorView& h) {
+    ops::rms_norm_forward(exec, x, final_norm(model, adapter), model.config().rms_eps, h);
   }
 
   /// Reads ids at positions [cached.size(), ...) through all blocks; returns the residual stream after the last (T, D), inside
@@ -119,7 +103,7 @@ struct Session::Impl {
     context.cos = scratch.tensor("cos", DType::kF32, {tokens, c.head_dim / 2});
     context.sin = scratch.tensor("sin", DType::kF32, {tokens, c.head_dim / 2});
     ops::rope_table(exec, rope.inv_freq, positions, rope.attention_factor, context.cos, context.sin);
-    ops::embedding_forward(exec, ids, embedding_table(), x);
+    ops::embedding_forward(exec, ids, embedding_table(model, adapter), x);
     for (int64_t layer = 0; layer < c.layers; ++layer) {
       block_forward(exec, context, layer, x, nullptr, &cache, row + begin, x_out);
       std::swap(x, x_out);
@@ -132,8 +116,8 @@ struct Session::Impl {
   void head_of_last(const TensorView& x) {
     const ModelConfig& c = model.config();
     const TensorView h = scratch.tensor("h", options.compute, {1, c.hidden});
-    ops::rms_norm_forward(exec, x.rows(x.dim(0) - 1, x.dim(0)), final_norm(), c.rms_eps, h);
-    ops::linear_forward(exec, h, head_table(), {}, logits_buffer.view(DType::kF32, {1, c.vocabulary}));
+    normalise(x.rows(x.dim(0) - 1, x.dim(0)), h);
+    ops::linear_forward(exec, h, head(), {}, logits_buffer.view(DType::kF32, {1, c.vocabulary}));
   }
 
   void forget_after(int64_t length) {
@@ -186,9 +170,16 @@ Session::~Session() = default;
 int64_t Session::capacity() const { return impl_->options.capacity; }
 Profile& Session::profile() { return impl_->profile; }
 
-int64_t Session::planned_bytes(Device& device, const ModelConfig& config, const SessionOptions& options) {
-  return KvCache::bytes(config, options.compute, 1, options.capacity) + scratch_bytes(device, config, nullptr, options) +
-         config.vocabulary * 4;
+MemoryPlan Session::plan(Device& device, const ModelConfig& config, const LoraConfig* lora, const SessionOptions& options,
+                         int64_t weight_bytes) {
+  MemoryPlan plan;
+  plan.add_program();
+  plan.add("base weights", MemoryUse::kWeights, weight_bytes);
+  if (lora != nullptr) plan.add("adapter", MemoryUse::kAdapter, Adapter::elements_of(config, *lora) * 4);
+  plan.add("keys and values", MemoryUse::kCache, KvCache::bytes(config, options.compute, 1, options.capacity));
+  plan.add("session scratch", MemoryUse::kWorkspace, scratch_bytes(device, config, lora, options));
+  plan.add("logits", MemoryUse::kActivations, config.vocabulary * 4);
+  return plan;
 }
 
 std::span<const float> Session::prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress) {
@@ -261,9 +252,9 @@ std::vector<float> Session::score(std::span<const int32_t> ids, const std::funct
       const int64_t rows = std::min({kScoreRows, x.dim(0) - r, total - 1 - begin - r});
       const Workspace::Scope scope(impl_->scratch);
       const TensorView h = impl_->scratch.tensor("h", impl_->options.compute, {rows, c.hidden});
-      ops::rms_norm_forward(impl_->exec, x.rows(r, r + rows), impl_->final_norm(), c.rms_eps, h);
+      impl_->normalise(x.rows(r, r + rows), h);
       const auto first = static_cast<size_t>(begin + r + 1);
-      ops::cross_entropy(impl_->exec, h, impl_->head_table(), ids.subspan(first, static_cast<size_t>(rows)),
+      ops::cross_entropy(impl_->exec, h, impl_->head(), ids.subspan(first, static_cast<size_t>(rows)),
                          std::span(weights).first(static_cast<size_t>(rows)),
                          std::span(nll).subspan(first, static_cast<size_t>(rows)), {}, {});
     }

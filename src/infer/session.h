@@ -58,7 +58,10 @@ class Session {
   std::vector<float> score(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress = {});
 
   Profile& profile();
-  static int64_t planned_bytes(Device& device, const ModelConfig& config, const SessionOptions& options);
+  /// What a process with one session holds, by buffer: the program, the weights and the adapter too (`lora` null: none). Made
+  /// before anything is allocated or loaded.
+  static MemoryPlan plan(Device& device, const ModelConfig& config, const LoraConfig* lora, const SessionOptions& options,
+                         int64_t weight_bytes);
 
  private:
   struct Impl;

@@ -26,6 +26,18 @@ constexpr std::array<ProjectionInfo, kProjections> kProjectionInfo = {{{"q_proj"
 
 constexpr uint64_t kInitStream = 0x6c6f7261;  // "lora"
 
+/// A trained (V, D) parameter as the products take a weight.
+WeightView dense_weight(const TensorView& t) {
+  WeightView w;
+  w.name = t.name;
+  w.layout = WeightLayout::kF32;
+  w.device = t.device;
+  w.rows = t.dim(0);
+  w.cols = t.dim(1);
+  w.data = static_cast<const std::byte*>(t.data);
+  return w;
+}
+
 }  // namespace
 
 std::string_view name_of(Projection p) { return kProjectionInfo[static_cast<size_t>(p)].name; }
@@ -116,6 +128,13 @@ void Adapter::lay_out(const ModelConfig& model) {
   if (config_.train_head) head_index_ = add(peft_saved_key("lm_head"), model.vocabulary, model.hidden, false);
 }
 
+int64_t Adapter::elements_of(const ModelConfig& model, const LoraConfig& config) {
+  Adapter a;
+  a.config_ = config;
+  a.lay_out(model);
+  return a.elements_;
+}
+
 Adapter Adapter::create(Device& device, const Model& model, const LoraConfig& config, uint64_t seed) {
   Adapter a;
   a.config_ = config;
@@ -174,5 +193,20 @@ TensorView Adapter::ffn_norm(int64_t layer, const TensorView& flat) const {
 }
 
 TensorView Adapter::final_norm(const TensorView& flat) const { return view(final_norm_index_, flat, "norm"); }
+
+WeightView embedding_table(const Model& model, const Adapter* adapter) {
+  const TensorView own = adapter == nullptr ? TensorView() : adapter->embed_tokens(adapter->flat());
+  return own.empty() ? model.embed_tokens() : dense_weight(own);
+}
+
+WeightView head_table(const Model& model, const Adapter* adapter) {
+  const TensorView own = adapter == nullptr ? TensorView() : adapter->head(adapter->flat());
+  return own.empty() ? model.head() : dense_weight(own);
+}
+
+TensorView final_norm(const Model& model, const Adapter* adapter) {
+  const TensorView own = adapter == nullptr ? TensorView() : adapter->final_norm(adapter->flat());
+  return own.empty() ? model.final_norm() : own;
+}
 
 }  // namespace tenfold

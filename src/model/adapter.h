@@ -62,6 +62,9 @@ class Adapter {
   /// Writes PEFT files and tenfold.json (RoPE, chat template, fingerprint, `notes`). dtype kF32 or kBF16.
   void save(const std::string& directory, const Model& model, const std::string& chat_template, DType dtype) const;
 
+  /// `elements()` of an adapter of this configuration, without its values or a model's weights: for plans.
+  static int64_t elements_of(const ModelConfig& model, const LoraConfig& config);
+
   const LoraConfig& config() const { return config_; }
   const std::vector<Parameter>& parameters() const { return parameters_; }
   int64_t elements() const { return elements_; }
@@ -92,6 +95,12 @@ class Adapter {
   int64_t elements_ = 0;
   Buffer values_;
 };
+
+/// What a run reads where a parameter may be trained whole: the adapter's values where it has them, else the model's frozen ones.
+/// `adapter` may be null. Views of the adapter's values stay valid as long as the adapter and see every update.
+WeightView embedding_table(const Model& model, const Adapter* adapter);
+WeightView head_table(const Model& model, const Adapter* adapter);
+TensorView final_norm(const Model& model, const Adapter* adapter);
 
 /// What an adapter directory's tenfold.json says about how to run it; absent fields stay empty.
 struct AdapterNotes {

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "format/atomic_file.h"
 #include "format/json.h"
+#include "model/rope_json.h"
 
 #include <fmt/ranges.h>
 
@@ -18,48 +19,10 @@ namespace {
 
 constexpr const char* kNotesFile = "tenfold.json";
 
-Json rope_json(const RopeConfig& rope) {
-  Json out;
-  out["rope_type"] = std::string(name_of(rope.type));
-  out["rope_theta"] = rope.theta;
-  if (rope.type == RopeType::kDefault) return out;
-  out["factor"] = rope.factor;
-  if (rope.original_max_position > 0) out["original_max_position_embeddings"] = rope.original_max_position;
-  if (rope.type == RopeType::kLlama3) {
-    out["low_freq_factor"] = rope.low_freq_factor;
-    out["high_freq_factor"] = rope.high_freq_factor;
-  }
-  if (rope.type == RopeType::kYarn) {
-    out["beta_fast"] = rope.beta_fast;
-    out["beta_slow"] = rope.beta_slow;
-    out["truncate"] = rope.truncate;
-    if (rope.attention_factor) out["attention_factor"] = *rope.attention_factor;
-    if (rope.mscale) out["mscale"] = *rope.mscale;
-    if (rope.mscale_all_dim) out["mscale_all_dim"] = *rope.mscale_all_dim;
-  }
-  return out;
-}
-
+/// What tenfold.json says was trained with: unlike a model's config.json, it has to name type and base.
 RopeConfig rope_of(const Json& json, const std::string& source) {
-  RopeConfig rope;
-  const std::string type = json_string(json, "rope_type", source);
-  bool known = false;
-  for (const RopeType t : {RopeType::kDefault, RopeType::kLinear, RopeType::kDynamic, RopeType::kLlama3, RopeType::kYarn}) {
-    if (type == name_of(t)) rope.type = t, known = true;
-  }
-  if (!known) throw_input("{}: rope_type \"{}\" is unknown", source, type);
-  rope.theta = json_number(json, "rope_theta", source);
-  rope.factor = json_number_or(json, "factor", 1.0, source);
-  rope.original_max_position = json_int_or(json, "original_max_position_embeddings", 0, source);
-  rope.low_freq_factor = json_number_or(json, "low_freq_factor", 1.0, source);
-  rope.high_freq_factor = json_number_or(json, "high_freq_factor", 4.0, source);
-  rope.beta_fast = json_number_or(json, "beta_fast", 32.0, source);
-  rope.beta_slow = json_number_or(json, "beta_slow", 1.0, source);
-  rope.truncate = json_bool_or(json, "truncate", true, source);
-  if (json.contains("attention_factor")) rope.attention_factor = json_number(json, "attention_factor", source);
-  if (json.contains("mscale")) rope.mscale = json_number(json, "mscale", source);
-  if (json.contains("mscale_all_dim")) rope.mscale_all_dim = json_number(json, "mscale_all_dim", source);
-  return rope;
+  json_string(json, "rope_type", source);
+  return rope_from_json(json, json_number(json, "rope_theta", source), source);
 }
 
 /// Copies a file tensor of any float dtype into f32.
@@ -159,7 +122,7 @@ void Adapter::save(const std::string& directory, const Model& model, const std::
   }
   Json notes;
   notes["tenfold"] = TENFOLD_VERSION;
-  notes["rope"] = rope_json(model.config().rope);
+  notes["rope"] = rope_to_json(model.config().rope);
   notes["chat_template"] = chat_template;
   notes["base_fingerprint"] = fmt::format("{:016x}", model.fingerprint());
   write_file_atomically(directory + "/" + kNotesFile, notes.dump(2) + "\n");

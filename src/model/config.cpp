@@ -4,6 +4,7 @@
 #include "format/gguf.h"
 #include "format/json.h"
 #include "format/mapped_file.h"
+#include "model/rope_json.h"
 
 #include <array>
 #include <filesystem>
@@ -13,46 +14,6 @@ namespace tenfold {
 namespace {
 
 constexpr int64_t kSizeLimit = int64_t{1} << 31;
-
-RopeType rope_type_of(std::string_view text, std::string_view source) {
-  for (const RopeType type : {RopeType::kDefault, RopeType::kLinear, RopeType::kDynamic, RopeType::kLlama3, RopeType::kYarn}) {
-    if (text == name_of(type)) return type;
-  }
-  throw_input("{}: rope_type \"{}\" is unknown; expected default, linear, dynamic, llama3 or yarn", source, text);
-}
-
-std::optional<double> optional_number(const Json& object, std::string_view key, std::string_view source) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return std::nullopt;
-  return json_number(object, key, source);
-}
-
-// transformers v4 writes rope_theta beside rope_scaling; v5 writes both inside rope_parameters. All four spellings are read.
-RopeConfig rope_from_json(const Json& config, std::string_view source) {
-  RopeConfig rope;
-  const auto find_object = [&](const char* key) -> const Json* {
-    const auto it = config.find(key);
-    return it != config.end() && it->is_object() ? &*it : nullptr;
-  };
-  const Json* scaling = find_object("rope_parameters");
-  if (scaling == nullptr) scaling = find_object("rope_scaling");
-  rope.theta = json_number_or(config, "rope_theta", rope.theta, source);
-  if (scaling == nullptr) return rope;
-  rope.theta = json_number_or(*scaling, "rope_theta", rope.theta, source);
-  const std::string type = json_string_or(*scaling, "rope_type", json_string_or(*scaling, "type", "default", source), source);
-  rope.type = rope_type_of(type, source);
-  rope.factor = json_number_or(*scaling, "factor", 1.0, source);
-  rope.low_freq_factor = json_number_or(*scaling, "low_freq_factor", 1.0, source);
-  rope.high_freq_factor = json_number_or(*scaling, "high_freq_factor", 4.0, source);
-  rope.original_max_position = json_int_or(*scaling, "original_max_position_embeddings", 0, source);
-  rope.beta_fast = optional_number(*scaling, "beta_fast", source).value_or(32.0);
-  rope.beta_slow = optional_number(*scaling, "beta_slow", source).value_or(1.0);
-  rope.truncate = json_bool_or(*scaling, "truncate", true, source);
-  rope.attention_factor = optional_number(*scaling, "attention_factor", source);
-  rope.mscale = optional_number(*scaling, "mscale", source);
-  rope.mscale_all_dim = optional_number(*scaling, "mscale_all_dim", source);
-  return rope;
-}
 
 void read_token_ids(const Json& config, const char* key, std::vector<int32_t>& out, std::string_view source) {
   const auto found = config.find(key);
@@ -79,6 +40,13 @@ void check_architecture(std::string_view architecture, std::string_view source) 
 }
 
 }  // namespace
+
+RopeType rope_type_of(std::string_view text, std::string_view source) {
+  for (const RopeType type : {RopeType::kDefault, RopeType::kLinear, RopeType::kDynamic, RopeType::kLlama3, RopeType::kYarn}) {
+    if (text == name_of(type)) return type;
+  }
+  throw_input("{}: rope_type \"{}\" is unknown; expected default, linear, dynamic, llama3 or yarn", source, text);
+}
 
 int64_t ModelConfig::layer_weights() const {
   return layers * (2 * hidden * q_size() + 2 * hidden * kv_size() + 3 * hidden * ffn);
@@ -133,7 +101,7 @@ ModelConfig config_from_directory(const std::string& directory) {
   if (c.qkv_bias) throw_input("{}: attention_bias true also biases o_proj, which is not supported", source);
   if (json_bool_or(json, "mlp_bias", false, source)) throw_input("{}: mlp_bias true is not supported", source);
   c.sliding_window = json_int_or(json, "sliding_window", 0, source);
-  c.rope = rope_from_json(json, source);
+  c.rope = rope_from_config_json(json, source);
   c.bos_id = static_cast<int32_t>(json_int_or(json, "bos_token_id", -1, source));
   read_token_ids(json, "eos_token_id", c.eos_ids, source);
   const std::string generation = directory + "/generation_config.json";

@@ -12,6 +12,8 @@ class GgufFile;
 
 enum class RopeType : uint8_t { kDefault, kLinear, kDynamic, kLlama3, kYarn };
 std::string_view name_of(RopeType type);
+/// InputError, naming `source` (a file or an option) and the known names, on any other name.
+RopeType rope_type_of(std::string_view name, std::string_view source);
 
 /// Rotary position embedding (formats.md 5; huggingface/transformers, modeling_rope_utils.py). Fields that a type does not use
 /// stay at their defaults.

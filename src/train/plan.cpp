@@ -8,9 +8,6 @@
 namespace tenfold {
 namespace {
 
-/// Code, libraries, tokenizer and the allocator's own: what a process holds beside our buffers.
-constexpr int64_t kProgramBytes = int64_t{96} << 20;
-
 int64_t kept_bytes(const ModelConfig& config, const LoraConfig& lora, DType compute, const std::vector<Keep>& keep,
                    int64_t tokens) {
   int64_t total = workspace_bytes(compute, {tokens, config.hidden});  // the last block's output
@@ -53,19 +50,9 @@ int64_t head_buffer_bytes(const ModelConfig& config, DType compute, int64_t rows
 TrainPlan plan_training(Device& device, const ModelConfig& config, const LoraConfig& lora, const TrainOptions& options,
                         const TrainSizes& sizes) {
   TrainPlan plan;
-  int64_t parameters = 0;
-  {
-    const int64_t per_target = lora.r;
-    for (const Projection p : lora.targets) {
-      const auto [out, in] = projection_shape(config, p);
-      parameters += config.layers * per_target * (out + in);
-    }
-    if (lora.train_norms) parameters += (2 * config.layers + 1) * config.hidden;
-    if (lora.train_embed_tokens) parameters += config.vocabulary * config.hidden;
-    if (lora.train_head) parameters += config.vocabulary * config.hidden;
-  }
+  const int64_t parameters = Adapter::elements_of(config, lora);
   MemoryPlan& m = plan.memory;
-  m.add("program", MemoryUse::kWorkspace, kProgramBytes);
+  m.add_program();
   m.add("base weights", MemoryUse::kWeights, sizes.weight_bytes);
   m.add("adapter", MemoryUse::kAdapter, parameters * 4);
   m.add("gradients", MemoryUse::kOptimizer, parameters * 4);

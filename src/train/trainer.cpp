@@ -29,16 +29,6 @@ namespace {
 
 constexpr uint64_t kDropoutStream = 0x64726f70;  // "drop"
 
-WeightView dense_weight(const TensorView& t) {
-  WeightView w;
-  w.name = t.name;
-  w.layout = WeightLayout::kF32;
-  w.rows = t.dim(0);
-  w.cols = t.dim(1);
-  w.data = static_cast<const std::byte*>(t.data);
-  return w;
-}
-
 uint64_t hash_examples(std::span<const Example> examples) {
   uint64_t hash = examples.size();
   for (const Example& e : examples) {
@@ -137,19 +127,6 @@ struct Trainer::Impl {
     }
   }
 
-  WeightView embedding_table() const {
-    const TensorView own = adapter.embed_tokens(adapter.flat());
-    return own.empty() ? model.embed_tokens() : dense_weight(own);
-  }
-  WeightView head_table() const {
-    const TensorView own = adapter.head(adapter.flat());
-    return own.empty() ? model.head() : dense_weight(own);
-  }
-  TensorView final_norm() const {
-    const TensorView own = adapter.final_norm(adapter.flat());
-    return own.empty() ? model.final_norm() : own;
-  }
-
   struct Sums {
     double answer = 0;  ///< sum of nll
     double document = 0;
@@ -176,7 +153,7 @@ struct Trainer::Impl {
     std::vector<BlockSaved> saved;
     for (const Keep k : keep) saved.push_back(take_block_saved(kept, c, adapter.config(), options.compute, k, tokens_here));
     const TensorView last = kept.tensor("last x", options.compute, {tokens_here, c.hidden});
-    ops::embedding_forward(exec, example.ids, embedding_table(), saved.front().x);
+    ops::embedding_forward(exec, example.ids, embedding_table(model, &adapter), saved.front().x);
     for (int64_t layer = 0; layer < c.layers; ++layer) {
       const auto i = static_cast<size_t>(layer);
       block_forward(exec, context, layer, saved[i].x, &saved[i], nullptr, 0, i + 1 < saved.size() ? saved[i + 1].x : last);
@@ -211,14 +188,15 @@ struct Trainer::Impl {
     const TensorView h = take("head h", options.compute);
     const TensorView d_h = take("head d_h", DType::kF32);
     const TensorView d_rows = take("head d_x", DType::kF32);
+    const TensorView norm = final_norm(model, &adapter);
     ops::gather_rows(exec, last, loss.rows, x);
-    ops::rms_norm_forward(exec, x, final_norm(), c.rms_eps, h);
+    ops::rms_norm_forward(exec, x, norm, c.rms_eps, h);
     fill_loss_weights(loss, batch_answers, batch_documents, options.lm_loss_weight, weights);
     nll.resize(static_cast<size_t>(rows));
     const TensorView flat_gradients = gradients.view(DType::kF32, {adapter.elements()});
-    ops::cross_entropy(exec, h, head_table(), loss.targets, weights, nll, d_h, adapter.head(flat_gradients));
+    ops::cross_entropy(exec, h, head_table(model, &adapter), loss.targets, weights, nll, d_h, adapter.head(flat_gradients));
     std::fill_n(d_rows.ptr<float>(), d_rows.elements(), 0.0F);
-    ops::rms_norm_backward(exec, d_h, x, final_norm(), c.rms_eps, d_rows, adapter.final_norm(flat_gradients));
+    ops::rms_norm_backward(exec, d_h, x, norm, c.rms_eps, d_rows, adapter.final_norm(flat_gradients));
     ops::scatter_rows(exec, d_rows, loss.rows, d_x);
     for (size_t i = 0; i < loss.kinds.size(); ++i)
       (loss.kinds[i] == TokenKind::kAnswer ? sums.answer : sums.document) += static_cast<double>(nll[i]);

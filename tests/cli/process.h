@@ -70,7 +70,10 @@ class Program {
     std::filesystem::remove_all(folder_, ignored);
   }
 
-  void signal(int number) const { ::kill(pid_, number); }
+  /// Nothing once the program was seen to have ended: kill(-1) would go to every process there is.
+  void signal(int number) const {
+    if (pid_ > 0) ::kill(pid_, number);
+  }
   /// Waits until `ready` says so or the program ends; false in the latter case.
   bool wait_until(const std::function<bool()>& ready) {
     while (!ready()) {

@@ -187,6 +187,21 @@ TEST_F(ProgramTest, TrainsAndUsesTheAdapter) {
   EXPECT_EQ(summary_of(again)["final_loss"], trained["final_loss"]);
 }
 
+TEST_F(ProgramTest, AnAdapterKeepsTheRopeDivisorsOfItsModel) {
+  TinyShape shape;
+  shape.rope_divisor = 3;
+  write_tiny_model(model_, shape);
+  const auto loss = [&](const Words& more) {
+    return summary_of(run(Words{"logits", "--model", model_, "--prompt", "the water in the well", "--raw", "--json"} + more))
+        .at("mean_nll");
+  };
+  // Learning nothing, the adapter must change nothing.
+  ASSERT_EQ(run(train("run") + Words{"--learning-rate", "0"}).code, 0);
+  EXPECT_EQ(loss({"--adapter", folder_ / "run/adapter"}), loss({}));
+  write_tiny_model(folder_ / "plain.gguf");
+  EXPECT_NE(loss({"--model", folder_ / "plain.gguf"}), loss({}));
+}
+
 TEST_F(ProgramTest, DryRunPlansAndWritesNothing) {
   const auto before = files();
   const Ended plan = run(train("run") + Words{"--dry-run", "--json"});
@@ -226,6 +241,35 @@ TEST_F(ProgramTest, EvaluatesResumesAndReports) {
   expect_refused({"report", folder_ / "hay"}, 2, {"hay"});
 }
 
+TEST_F(ProgramTest, WritesThePublishedSystemsFilesWhenAsked) {
+  const std::string text = folder_.write("pg19.txt", [] {
+    std::string words;
+    for (int i = 0; i < 300; ++i) words += "the water " + std::to_string(i) + ". ";
+    return words;
+  }());
+  const Words common = {"--model", model_, "--out", folder_ / "run", "--threads", "1", "--reference-layout", folder_ / "results"};
+  const Words passkey = Words{"eval", "passkey", "--lengths", "400", "--depths", "0,100", "--max-new-tokens", "4"} + common;
+  // A dry run leaves everything alone; each whole evaluation adds its entry.
+  ASSERT_EQ(run(passkey + Words{"--dry-run"}).code, 0);
+  EXPECT_FALSE(fs::exists(folder_ / "results"));
+  ASSERT_EQ(run(passkey).code, 0);
+  const Words needle = Words{"eval", "needle", "--haystack", text, "--lengths", "400", "--depths", "50", "--max-new-tokens", "4"};
+  ASSERT_EQ(run(needle + common).code, 0);
+  const fs::path below = fs::path(folder_ / "results") / fs::path(model_).parent_path().filename() / "tiny.gguf";
+  const Json answers = parse_json(contents_of((below / "results.json").string()), "results.json");
+  EXPECT_TRUE(answers.at("400").at("50").at(0).contains("prediction"));  // the later of the two: they share a directory there
+  const Json arguments = parse_json(contents_of((below / "config.json").string()), "config.json");
+  EXPECT_EQ(arguments.at("max_new_tokens"), 4);
+  EXPECT_EQ(arguments.at("lengths"), Json::array({400}));
+  EXPECT_EQ(arguments.at("haystack"), text);
+  const std::string log = contents_of(folder_ / "results/metrics.log");
+  expect_contains(log, {"Time      : \"", "Command   : \"tenfold eval passkey", "Args      : {\"model\"",
+                        "Metrics   : {\"accuracy\": {\"400\": {\"0\": ", "Metrics   : {\"rouge\": {\"400\": {\"50\": "});
+  ASSERT_EQ(run(Words{"eval", "ppl", "--text", text, "--window", "256", "--windows", "2"} + common).code, 0);
+  expect_contains(contents_of(folder_ / "results/pg19.log"), {"Metrics   : {\"perplexity\": "});
+  expect_contains(run({"eval", "needle", "--help"}).out, {"--reference-layout DIR"});
+}
+
 TEST_F(ProgramTest, MakesAndShowsTrainingRecords) {
   std::string text;
   for (int i = 0; i < 900; ++i)
@@ -249,6 +293,16 @@ TEST_F(ProgramTest, PlansAndBenches) {
   const Json plan = summary_of(run({"plan", "--shape", "tiny", "--length", "256", "--json", "--threads", "1"}));
   EXPECT_GT(plan["planned_host_bytes"].get<int64_t>(), 0);
   EXPECT_GT(plan["longest_length"].get<int64_t>(), 256);
+  // Training and prefill are predicted apart, by the shares measured at their lengths; between two lengths, between their shares.
+  const auto share = [&](const Words& more) {
+    return summary_of(run(Words{"plan", "--shape", "tiny", "--json", "--threads", "1"} + more))
+        .at("share_of_roofline")
+        .get<double>();
+  };
+  EXPECT_DOUBLE_EQ(share({"--length", "256"}), 0.77);
+  EXPECT_DOUBLE_EQ(share({"--length", "64K"}), 0.54);
+  EXPECT_NEAR(share({"--length", "4K"}), 0.60, 1e-9);
+  EXPECT_NEAR(share({"--length", "1K", "--infer"}), 0.69, 1e-9);
   for (const char* verb : {"step", "prefill", "decode"}) {
     const Json bench =
         summary_of(run({"bench", verb, "--model", model_, "--length", "64", "--repeats", "1", "--json", "--threads", "1"}));

@@ -20,6 +20,7 @@ struct TinyShape {
   int64_t heads = 4;
   int64_t kv_heads = 2;
   uint64_t seed = 1;
+  float rope_divisor = 0;  ///< of every frequency, as rope_freqs.weight; 0: none
 };
 
 inline void set_tiny_tokenizer(GgufWriter& writer) {
@@ -74,6 +75,9 @@ inline void write_tiny_model(const std::string& path, const TinyShape& shape = {
     writer.add_tensor(name, {shape.hidden}, std::vector<float>(static_cast<size_t>(shape.hidden), 1.0F));
   };
   const int64_t head_dim = shape.hidden / shape.heads;
+  if (shape.rope_divisor > 0)
+    writer.add_tensor("rope_freqs.weight", {head_dim / 2},
+                      std::vector<float>(static_cast<size_t>(head_dim / 2), shape.rope_divisor));
   matrix("token_embd.weight", kTinyVocabulary, shape.hidden);
   ones("output_norm.weight");
   for (int64_t i = 0; i < shape.layers; ++i) {

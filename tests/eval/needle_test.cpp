@@ -307,6 +307,7 @@ TEST(ReferenceLayout, WritesThePublishedFiles) {
   EXPECT_EQ(layout.result_dir, "org/name");
   EXPECT_EQ(reference_result_dir("m", "a/b/c"), "b/c");
   EXPECT_EQ(reference_result_dir("m.gguf", ""), "m.gguf");
+  EXPECT_EQ(reference_result_dir("../../m.gguf", ""), "m.gguf");
   layout.command = "tenfold eval needle \"x\"";
   layout.arguments = {{"seed", 42}, {"name", "\xC3\xA9"}, {"rope_theta", 2e8}};
   layout.unix_time = 1714060800;  // 2024-04-25 16:00 UTC

@@ -1,5 +1,6 @@
 #include "eval/perplexity.h"
 
+#include "eval/reference_layout.h"
 #include "eval_fixture.h"
 
 #include <cmath>
@@ -244,6 +245,20 @@ class BrokenModel : public RuleReader {
     return nll;
   }
 };
+
+TEST(ReferenceLayout, PerplexityIsOnlyALog) {
+  const TemporaryDirectory directory;
+  PerplexityResult result;
+  result.perplexity = 12.5;
+  result.run.answers.resize(3);
+  result.run.timing.prefill_seconds = 1.0;
+  ReferenceLayout layout;
+  layout.directory = directory.file("lm");
+  layout.command = "c";
+  write_reference_layout(layout, "pg19", result, 3 << 19);
+  EXPECT_HAS(read_text_file(directory.file("lm/pg19.log")),
+             "Metrics   : {\"perplexity\": 12.5, \"time\": 0.3333, \"memory\": 1.5}\n\n");
+}
 
 TEST(Perplexity, NaNIsAnErrorNotAResult) {
   const Tokenizer tokenizer = test::small_tokenizer("qwen2");

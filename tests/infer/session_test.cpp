@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 namespace tenfold {
 namespace {
@@ -106,6 +107,18 @@ TEST_P(SessionTest, RefusesWhatItCannotHold) {
   EXPECT_THROW(session.prefill({}), InputError);
   const std::vector<int32_t> outside = {257};
   EXPECT_THROW(session.prefill(outside), InputError);
+}
+
+TEST_P(SessionTest, PlanIsWhatTheDeviceHolds) {
+  const LoraConfig lora = LoraConfig::parse(6, 8, 0, false, {"q_proj", "down_proj"}, {"norm"});
+  for (const LoraConfig* with : {static_cast<const LoraConfig*>(nullptr), &lora}) {
+    const int64_t before = device_.bytes_in_use();
+    std::optional<Adapter> adapter;
+    if (with != nullptr) adapter = Adapter::create(device_, model_, lora, 1);
+    const Session session(device_, model_, adapter ? &*adapter : nullptr, options_);
+    const MemoryPlan plan = Session::plan(device_, model_.config(), with, options_, model_.weight_bytes());
+    EXPECT_EQ(device_.bytes_in_use() - before, plan.total() - model_.weight_bytes() - kProgramBytes);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, SessionTest, ::testing::Values(DType::kF32, DType::kBF16),

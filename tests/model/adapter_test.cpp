@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 
 namespace tenfold {
@@ -60,6 +61,14 @@ TEST_F(AdapterTest, ComesBackBitForBit) {
   EXPECT_EQ(read_adapter_notes(directory_.string()).chat_template, "chatml");
 }
 
+TEST_F(AdapterTest, ItsSizeIsKnownBeforeItIsMade) {
+  // r = 3 leaves parameters that are no whole number of cache lines.
+  for (const LoraConfig& lora : {LoraConfig::parse(3, 8, 0, false, {"q_proj", "v_proj", "down_proj"}, {}),
+                                 LoraConfig::parse(4, 8, 0, false, {}, {"embed_tokens", "norm", "lm_head"})}) {
+    EXPECT_EQ(Adapter::elements_of(model_.config(), lora), made(lora).elements());
+  }
+}
+
 TEST_F(AdapterTest, WritesAFollowingHeadAsACopy) {
   LoraConfig lora = LoraConfig::parse(4, 8, 0, false, {"q_proj"}, {"embed_tokens"});
   lora.tie_embeddings = true;
@@ -86,6 +95,17 @@ TEST_F(AdapterTest, OfAnotherModelIsRefused) {
   const Model deep = Model::random(deeper, WeightLayout::kF32, 6);
   const std::string missing = message_of([&] { Adapter::load(device_, deep, directory_.string()); });
   EXPECT_NE(missing.find("is missing"), std::string::npos) << missing;
+}
+
+TEST_F(AdapterTest, NotesMustNameTheRopeTheyWereTrainedWith) {
+  fs::create_directories(directory_);
+  const auto message = [&](const std::string& notes) {
+    std::ofstream(directory_ / "tenfold.json") << notes;
+    return message_of([&] { read_adapter_notes(directory_.string()); });
+  };
+  EXPECT_NE(message(R"({"rope": {"rope_type": "default"}})").find("rope_theta"), std::string::npos);
+  EXPECT_NE(message(R"({"rope": {"rope_theta": 2e5}})").find("rope_type"), std::string::npos);
+  EXPECT_NE(message(R"({"rope": {"rope_type": "longrope", "rope_theta": 2e5}})").find("longrope"), std::string::npos);
 }
 
 TEST_F(AdapterTest, NamesUnknownTargets) {

@@ -1,4 +1,5 @@
 #include "model/config.h"
+#include "model/rope_json.h"
 
 #include "core/error.h"
 
@@ -68,6 +69,31 @@ TEST(Rope, YarnScalesAttention) {
   const auto plain = rope_frequencies(RopeConfig{}, 64, 8192, 100).inv_freq;
   EXPECT_EQ(f.inv_freq.front(), plain.front());
   EXPECT_FLOAT_EQ(f.inv_freq.back(), plain.back() / 4);
+}
+
+TEST(RopeJson, WhatIsWrittenIsReadBack) {
+  RopeConfig rope;
+  rope.theta = 2e5;
+  rope.factor = 8;
+  rope.original_max_position = 8192;
+  for (const RopeType type : {RopeType::kDefault, RopeType::kLinear, RopeType::kDynamic, RopeType::kLlama3, RopeType::kYarn}) {
+    rope.type = type;
+    rope.low_freq_factor = 2;
+    rope.beta_fast = 24;
+    rope.mscale = 0.7;
+    const Json json = rope_to_json(rope);
+    const RopeConfig back = rope_from_json(json, 1e4, "test");
+    EXPECT_EQ(rope_to_json(back), json) << name_of(type);
+    EXPECT_EQ(back.theta, rope.theta);
+    EXPECT_EQ(rope_frequencies(back, 64, 8192, 16384).inv_freq, rope_frequencies(rope, 64, 8192, 16384).inv_freq);
+    // A model's config.json holds the same object, under the name of either version of transformers.
+    for (const char* key : {"rope_parameters", "rope_scaling"})
+      EXPECT_EQ(rope_to_json(rope_from_config_json(Json{{key, json}}, "test")), json) << name_of(type);
+  }
+  const Json old = {{"rope_theta", 5e5}, {"rope_scaling", {{"type", "linear"}, {"factor", 2}}}};
+  EXPECT_EQ(rope_from_config_json(old, "test").theta, 5e5);
+  EXPECT_EQ(rope_from_config_json(old, "test").type, RopeType::kLinear);
+  EXPECT_THROW(rope_from_json({{"rope_type", "longrope"}}, 1e4, "test"), InputError);
 }
 
 TEST(Config, NamesTheFieldThatIsWrong) {

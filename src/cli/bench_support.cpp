@@ -1,23 +1,42 @@
 #include "cli/bench_support.h"
 
+#include "core/checked.h"
 #include "core/error.h"
 #include "core/rng.h"
 #include "format/names.h"
 #include "ops/attention.h"
+#include "ops/backend.h"
 #include "ops/cpu/ceiling.h"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <chrono>
+#include <cmath>
+#include <functional>
 #include <numeric>
 
 namespace tenfold::cli {
 namespace {
 
-double attention_flops_of(const ModelConfig& config, int64_t length) {
-  const ops::AttentionSegment segment{0, length, 0, length};
-  return static_cast<double>(config.layers) * ops::attention_flops({&segment, 1}, config.heads, config.head_dim);
+double seconds_of(Device& device, const std::function<void()>& work) {
+  device.synchronize();
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  device.synchronize();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Values of random signs near 1/2: zeros would run faster than any data does.
+void fill_noise(Device& device, const TensorView& t) {
+  constexpr int64_t kPiece = int64_t{1} << 20;
+  std::vector<bf16> piece(static_cast<size_t>(std::min(kPiece, t.elements())));
+  Rng rng(1, static_cast<uint64_t>(t.elements()));
+  for (bf16& value : piece) value = bf16(static_cast<float>(rng.normal()) * 0.5F);
+  for (int64_t at = 0; at < t.elements(); at += kPiece) {
+    const int64_t n = std::min(kPiece, t.elements() - at);
+    device.copy_in(static_cast<std::byte*>(t.data) + at * 2, piece.data(), n * 2);
+  }
 }
 
 /// Multiply-adds x 2 of all LoRA branches for one token, forward.
@@ -75,19 +94,70 @@ void check_bench(const OptionTable& table, const BenchOptions& options, std::vec
 LoadedModel load_bench_model(const BenchOptions& options, const CommonOptions& common, Console& console) {
   if (options.shape.empty()) return load_model(options.model, common, console);
   auto device = open_device(common);
-  const DType compute = compute_dtype(options.model);
+  const DType compute = compute_dtype(options.model, *device);
   Model model =
       Model::random(config_of_shape(options.shape), weight_layout_by_name(options.layout), static_cast<uint64_t>(common.seed));
-  console.note(fmt::format("random weights of shape {} in {}, {}, {} threads", options.shape, options.layout, name_of(compute),
-                           device->threads()));
+  if (device->kind() != DeviceKind::kCpu) model = model.copied_to(*device);
+  console.note(fmt::format("random weights of shape {} in {}, {}, {}", options.shape, options.layout, name_of(compute),
+                           device->description()));
   return {std::move(device), std::move(model), std::nullopt, compute};
 }
 
-void measure_products(Ceilings& ceilings, DType compute, int threads) {
-  ceilings.gflops = std::max(ceilings.gflops, ops::onednn_ceiling_gflops(compute, threads));
+void measure_products(Ceilings& ceilings, Device& device, DType compute) {
+  if (device.kind() == DeviceKind::kCpu) {
+    ceilings.gflops = std::max(ceilings.gflops, ops::onednn_ceiling_gflops(compute, device.threads()));
+    return;
+  }
+  Workspace none;
+  Exec exec{device, none, compute, nullptr};
+  // The MLP of an 8B on 8K tokens, which gives the best rates among its products.
+  ceilings.gflops = std::max(ceilings.gflops, device.backend()->product_gflops(exec, 8192, 14336, 4096));
 }
 
-void measure_memory(Ceilings& ceilings, int threads) {
+void measure_attention(Ceilings& ceilings, Device& device, const ModelConfig& config, DType compute, int64_t length) {
+  const int64_t tokens = round_up(length, device.row_multiple());
+  const int64_t q_bytes = workspace_bytes(compute, {tokens, config.q_size()});
+  const int64_t kv_bytes = workspace_bytes(compute, {tokens, config.kv_size()});
+  Workspace unmeasured;
+  const Exec plan{device, unmeasured, compute, nullptr};
+  const int64_t temporaries =
+      ops::attention_scratch_bytes(plan, tokens, tokens, config.heads, config.kv_heads, config.head_dim);
+  Buffer buffer = device.allocate("attention alone", MemoryUse::kWorkspace,
+                                  4 * q_bytes + 4 * kv_bytes + workspace_bytes(DType::kF32, {config.heads, tokens}) + temporaries);
+  buffer.fill_zero();
+  Workspace workspace(std::move(buffer));
+  Exec exec{device, workspace, compute, nullptr};
+  const auto heads = [&](const char* name, int64_t n) { return workspace.tensor(name, compute, {tokens, n, config.head_dim}); };
+  const TensorView q = heads("q", config.heads), o = heads("o", config.heads), d_o = heads("d_o", config.heads),
+                   d_q = heads("d_q", config.heads);
+  const TensorView k = heads("k", config.kv_heads), v = heads("v", config.kv_heads), d_k = heads("d_k", config.kv_heads),
+                   d_v = heads("d_v", config.kv_heads);
+  const TensorView lse = workspace.tensor("lse", DType::kF32, {config.heads, tokens});
+  fill_noise(device, q);
+  fill_noise(device, k);
+  fill_noise(device, v);
+  fill_noise(device, d_o);
+  const ops::AttentionSegment segment{0, tokens, 0, tokens};
+  const float scale = 1.0F / std::sqrt(static_cast<float>(config.head_dim));
+  const double flops = ops::attention_flops({&segment, 1}, config.heads, config.head_dim);
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    const double forward = seconds_of(device, [&] { ops::attention_forward(exec, q, k, v, {&segment, 1}, scale, o, lse); });
+    const double backward = seconds_of(device, [&] {
+      ops::attention_backward(exec, d_o, q, k, v, o, lse, {&segment, 1}, scale, {d_q, d_k, d_v});
+    });
+    ceilings.attention_forward = std::max(ceilings.attention_forward, flops / forward * 1e-9);
+    ceilings.attention_backward = std::max(ceilings.attention_backward, 2.5 * flops / backward * 1e-9);
+  }
+}
+
+void measure_memory(Ceilings& ceilings, Device& device) {
+  if (device.kind() != DeviceKind::kCpu) {
+    Workspace none;
+    Exec exec{device, none, DType::kF32, nullptr};
+    ceilings.gigabytes = std::max(ceilings.gigabytes, device.backend()->copy_gigabytes(exec));
+    return;
+  }
+  const int threads = device.threads();
   constexpr int64_t kWords = int64_t{1} << 26;  // 512 MiB: far more than any cache
   const std::vector<uint64_t> words(static_cast<size_t>(kWords), 1);
   uint64_t total = 0;
@@ -116,6 +186,11 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : 0.5 * (values[half - 1] + values[half]);
 }
 
+double attention_flops_of(const ModelConfig& config, int64_t length) {
+  const ops::AttentionSegment segment{0, length, 0, length};
+  return static_cast<double>(config.layers) * ops::attention_flops({&segment, 1}, config.heads, config.head_dim);
+}
+
 double prefill_flops(const ModelConfig& config, int64_t length) {
   return config.linear_flops_per_token() * static_cast<double>(length) + attention_flops_of(config, length) +
          config.head_flops_per_token();
@@ -129,12 +204,25 @@ double step_flops(const ModelConfig& config, const LoraConfig& lora, int64_t len
          3.5 * attention_flops_of(config, length) + 2.0 * config.head_flops_per_token() * static_cast<double>(head_rows);
 }
 
-void print_row(Context& context, const BenchRow& row, const Ceilings& ceilings, const Profile& profile,
+void add_memory(Json& summary, const Device& device, int64_t planned_bytes) {
+  const bool gpu = device.kind() != DeviceKind::kCpu;
+  summary[gpu ? "peak_gpu_bytes" : "peak_host_bytes"] = device.peak_held_bytes();
+  summary[gpu ? "planned_gpu_bytes" : "planned_host_bytes"] = planned_bytes;
+}
+
+void print_row(Context& context, const Device& device, const BenchRow& row, const Ceilings& ceilings, const Profile& profile,
                int64_t profiled_repeats) {
   const double gflops = row.flops / row.seconds * 1e-9;
-  const double share = ceilings.gflops > 0 ? gflops / ceilings.gflops : 0;
+  // Products at the products' rate; attention at its own, where that was measured.
+  double ideal = ceilings.gflops > 0 ? row.flops * 1e-9 / ceilings.gflops : 0;
+  if (ceilings.attention_forward > 0) {
+    const double products = row.flops - row.attention_forward_flops - row.attention_backward_flops;
+    ideal = products * 1e-9 / ceilings.gflops + row.attention_forward_flops * 1e-9 / ceilings.attention_forward +
+            row.attention_backward_flops * 1e-9 / ceilings.attention_backward;
+  }
+  const double share = ideal / row.seconds;
   const double rate = row.tokens / row.seconds;
-  const int64_t peak = peak_resident_bytes();
+  const int64_t peak = device.peak_held_bytes();
   context.console.line(fmt::format(
       "{:>7} tokens  {:>9.4f} s  {:>8.1f} tokens/s  {:>7.1f} GFLOP/s  {:>5.1f} % of {:.0f}  peak {} (planned {})", row.length,
       row.seconds, rate, gflops, 100 * share, ceilings.gflops, bytes_text(peak), bytes_text(row.planned_bytes)));
@@ -159,9 +247,11 @@ void print_row(Context& context, const BenchRow& row, const Ceilings& ceilings, 
                {"gflops", gflops},
                {"share_of_roofline", share},
                {"ceiling_gflops", ceilings.gflops},
-               {"peak_host_bytes", peak},
-               {"planned_host_bytes", row.planned_bytes},
+               {"ideal_seconds", ideal},
+               {"attention_forward_gflops", ceilings.attention_forward},
+               {"attention_backward_gflops", ceilings.attention_backward},
                {"parts", parts}};
+  add_memory(line, device, row.planned_bytes);
   for (const auto& [key, value] : line.items()) context.summary[key] = value;
   context.summary["by_length"].push_back(line);
 }

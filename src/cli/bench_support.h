@@ -30,11 +30,15 @@ LoadedModel load_bench_model(const BenchOptions& options, const CommonOptions& c
 /// The best rates of this machine seen so far in this run: measured again around each bench, so that a busy moment does not
 /// flatter a share.
 struct Ceilings {
-  double gflops = 0;     ///< oneDNN, in the compute dtype
-  double gigabytes = 0;  ///< reading memory with all threads, GB/s
+  double gflops = 0;              ///< products in the compute dtype: oneDNN on the CPU, cuBLASLt on a GPU
+  double gigabytes = 0;           ///< reading memory with all threads, or copying on a GPU (both ways counted), GB/s
+  double attention_forward = 0;   ///< GFLOP/s of our attention at the bench's length, on a GPU
+  double attention_backward = 0;  ///< (cuDNN's, performance.md 9.4)
 };
-void measure_products(Ceilings& ceilings, DType compute, int threads);
-void measure_memory(Ceilings& ceilings, int threads);
+void measure_products(Ceilings& ceilings, Device& device, DType compute);
+void measure_memory(Ceilings& ceilings, Device& device);
+/// Attention alone at a length, with the model's heads: the other term of a GPU's roofline.
+void measure_attention(Ceilings& ceilings, Device& device, const ModelConfig& config, DType compute, int64_t length);
 
 /// Ids that repeat no pattern; `salt` makes runs differ, so that no cache is reused.
 std::vector<int32_t> bench_ids(const ModelConfig& config, int64_t length, uint64_t salt);
@@ -43,6 +47,7 @@ double median(std::vector<double> values);
 
 /// Useful floating point operations (recompute and expansion do not count; performance.md 11.3).
 double prefill_flops(const ModelConfig& config, int64_t length);
+double attention_flops_of(const ModelConfig& config, int64_t length);
 double step_flops(const ModelConfig& config, const LoraConfig& lora, int64_t length, int64_t head_rows);
 
 /// One row of a bench.
@@ -51,9 +56,14 @@ struct BenchRow {
   double seconds = 0;  ///< median
   double tokens = 0;   ///< of one repeat
   double flops = 0;    ///< useful
+  double attention_forward_flops = 0;   ///< of them
+  double attention_backward_flops = 0;  ///< of them
   int64_t planned_bytes = 0;
 };
 /// Prints a row with its parts (seconds of one repeat and their share) and adds it to the summary.
-void print_row(Context& context, const BenchRow& row, const Ceilings& ceilings, const Profile& profile, int64_t profiled_repeats);
+void print_row(Context& context, const Device& device, const BenchRow& row, const Ceilings& ceilings, const Profile& profile,
+               int64_t profiled_repeats);
+/// peak_host_bytes and planned_host_bytes, or the same of a GPU.
+void add_memory(Json& summary, const Device& device, int64_t planned_bytes);
 
 }  // namespace tenfold::cli

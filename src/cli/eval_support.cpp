@@ -13,7 +13,8 @@ namespace fs = std::filesystem;
 
 /// FNV-1a of an adapter's values: the same directory may hold another adapter tomorrow.
 std::string adapter_hash(const Adapter& adapter) {
-  const TensorView flat = adapter.flat();
+  const HostCopy values = adapter.host_values();
+  const TensorView& flat = values.view();
   return hash_of_text({static_cast<const char*>(flat.data), static_cast<size_t>(flat.bytes())});
 }
 

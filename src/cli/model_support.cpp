@@ -6,8 +6,11 @@
 #include "format/names.h"
 #include "ops/cpu_features.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -69,21 +72,51 @@ void declare_tokenizer(OptionTable& table, ModelOptions& options) {
             "chatml, llama-3, llama-2, mistral, no; auto: the one the model carries");
 }
 
+namespace {
+
+/// "cuda" is GPU 0, "cuda:2" GPU 2.
+int gpu_index(const std::string& device) {
+  if (device == "cuda") return 0;
+  int index = -1;
+  const char* begin = device.data() + std::string_view("cuda:").size();
+  const char* end = device.data() + device.size();
+  const auto [rest, error] = std::from_chars(begin, end, index);
+  if (error != std::errc() || rest != end || index < 0)
+    throw_input("--device: expected cuda or cuda:N with the number of a GPU, got {}", shown(device));
+  return index;
+}
+
+bool on_gpu(const Device& device) { return device.kind() != DeviceKind::kCpu; }
+
+/// All that a process may hold there, what it holds already included.
+int64_t memory_of(const Device& device) {
+  return on_gpu(device) ? device.free_bytes() + device.bytes_in_use() + device.overhead_bytes() : host_memory_bytes();
+}
+
+/// Whether it is worth opening CUDA's large libraries: NVIDIA's driver has made its device file.
+bool gpu_is_likely() { return fs::exists("/dev/nvidiactl") || fs::exists("/dev/dxg"); }
+
+}  // namespace
+
 std::unique_ptr<Device> open_device(const CommonOptions& common) {
-  if (common.device.starts_with("cuda")) {
-    throw_device("--device {}: this tenfold is built without CUDA; use --device cpu, or a CUDA build (docs/guide.md)",
-                 common.device);
+  if (common.gpus > 1) throw_device("--gpus {}: this tenfold computes on one GPU; leave it out", common.gpus);
+  if (common.device.starts_with("cuda")) return open_cuda_device(gpu_index(common.device));
+  if (common.device == "auto" && gpu_is_likely()) {
+    try {
+      return open_cuda_device(0);
+    } catch (const DeviceError& error) {
+      spdlog::info("{}; computing on the CPU", error.what());
+    }
   }
-  if (common.gpus > 0)
-    throw_device("--gpus {}: this tenfold is built without CUDA; leave it out, or use a CUDA build (docs/guide.md)", common.gpus);
   return std::make_unique<Device>(static_cast<int>(common.threads));
 }
 
-DType compute_dtype(const ModelOptions& options) {
-  if (options.compute_dtype == "auto") return ops::default_compute_dtype();
+DType compute_dtype(const ModelOptions& options, const Device& device) {
+  const bool gpu = device.kind() != DeviceKind::kCpu;
+  if (options.compute_dtype == "auto") return gpu ? DType::kBF16 : ops::default_compute_dtype();
   if (options.compute_dtype == "f32" || options.compute_dtype == "float32") return DType::kF32;
   if (options.compute_dtype == "bf16" || options.compute_dtype == "bfloat16") {
-    if (ops::default_compute_dtype() != DType::kBF16) {
+    if (!gpu && ops::default_compute_dtype() != DType::kBF16) {
       throw_device("--compute-dtype bf16: this CPU has no AVX-512 BF16 ({}); use f32", ops::name_of(ops::cpu_isa()));
     }
     return DType::kBF16;
@@ -148,7 +181,7 @@ std::string rope_text(const RopeConfig& rope) {
 
 LoadedModel load_model(const ModelOptions& options, const CommonOptions& common, Console& console) {
   auto device = open_device(common);
-  const DType compute = compute_dtype(options);
+  const DType compute = compute_dtype(options, *device);
   require_model_path(options.model);
   if (!options.adapter.empty() && !fs::is_directory(options.adapter)) {
     throw_input("--adapter: there is no directory {}", shown(options.adapter));
@@ -176,6 +209,10 @@ LoadedModel load_model(const ModelOptions& options, const CommonOptions& common,
   } else {
     console.note(fmt::format("RoPE {}", before));
   }
+  if (device->kind() != DeviceKind::kCpu) {
+    console.note(device->description());
+    model = model.copied_to(*device);
+  }
   LoadedModel loaded{std::move(device), std::move(model), std::nullopt, compute};
   if (!options.adapter.empty()) {
     loaded.adapter = Adapter::load(*loaded.device, loaded.model, options.adapter);
@@ -196,28 +233,35 @@ SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, cons
   SessionOptions options;
   options.capacity = capacity;
   options.compute = loaded.compute;
-  require_memory(session_plan(loaded, options).total(), common, hint);
+  require_memory(*loaded.device, session_plan(loaded, options).total(), common, hint);
   return options;
 }
 
-void print_plan(Console& console, const MemoryPlan& plan) {
+void print_plan(Console& console, const Device& device, const MemoryPlan& plan) {
   std::vector<PlannedBuffer> rows = plan.buffers;
   std::stable_sort(rows.begin(), rows.end(), [](const PlannedBuffer& a, const PlannedBuffer& b) { return a.bytes > b.bytes; });
-  console.line(fmt::format("{:<34} {:<12} {:>12}", "host memory", "use", "bytes"));
+  console.line(fmt::format("{:<34} {:<12} {:>12}", on_gpu(device) ? "GPU memory" : "host memory", "use", "bytes"));
   for (const PlannedBuffer& row : rows) {
     console.line(fmt::format("  {:<32} {:<12} {:>12}", row.name, name_of(row.use), bytes_text(row.bytes)));
   }
   console.line(fmt::format("{:<34} {:<12} {:>12}", "total", "", bytes_text(plan.total())));
-  console.line(fmt::format("{:<34} {:<12} {:>12}", "this process may use", "", bytes_text(host_memory_bytes())));
+  console.line(fmt::format("{:<34} {:<12} {:>12}", "this process may use", "", bytes_text(memory_of(device))));
 }
 
-void require_memory(int64_t bytes, const CommonOptions& common, const std::string& hint) {
-  const int64_t machine = host_memory_bytes();
-  const bool budget = common.host_memory.bytes > 0 && common.host_memory.bytes < machine;
-  const int64_t limit = budget ? common.host_memory.bytes : machine;
+void add_planned(Context& context, const Device& device, const MemoryPlan& plan) {
+  context.summary["planned_host_bytes"] = on_gpu(device) ? 0 : plan.total();
+  context.summary["planned_gpu_bytes"] = on_gpu(device) ? plan.total() : 0;
+}
+
+void require_memory(const Device& device, int64_t bytes, const CommonOptions& common, const std::string& hint) {
+  const int64_t there = memory_of(device);
+  const int64_t asked = on_gpu(device) ? common.gpu_memory.bytes : common.host_memory.bytes;
+  const bool budget = asked > 0 && asked < there;
+  const int64_t limit = budget ? asked : there;
   if (bytes <= limit) return;
-  throw_device("this needs {} of host memory and {} {}; {}", bytes_text(bytes),
-               budget ? "--host-memory allows" : "this process may use", bytes_text(limit), hint);
+  throw_device("this needs {} of {} memory and {} {}; {}", bytes_text(bytes), on_gpu(device) ? "GPU" : "host",
+               budget ? (on_gpu(device) ? "--gpu-memory allows" : "--host-memory allows") : "this process may use",
+               bytes_text(limit), hint);
 }
 
 std::string read_text(const std::string& path) {

@@ -32,9 +32,9 @@ void declare_model(OptionTable& table, ModelOptions& options);
 /// --model and --chat-template alone, for verbs that need the tokenizer and not the weights.
 void declare_tokenizer(OptionTable& table, ModelOptions& options);
 
-/// The compute device of --device and --threads. DeviceError for CUDA: this build has none.
+/// The compute device of --device and --threads: `auto` takes a GPU where there is one. DeviceError says what is missing.
 std::unique_ptr<Device> open_device(const CommonOptions& common);
-DType compute_dtype(const ModelOptions& options);
+DType compute_dtype(const ModelOptions& options, const Device& device);
 
 Tokenizer load_tokenizer(const std::string& model_path);
 /// --chat-template, else the adapter's, else the one that the model carries. InputError lists the names when there is none.
@@ -64,9 +64,11 @@ RopeConfig rope_of(const ModelOptions& options, const ModelConfig& config, RopeC
 std::string rope_text(const RopeConfig& rope);
 
 /// Prints the plan by use, largest buffers first.
-void print_plan(Console& console, const MemoryPlan& plan);
+void print_plan(Console& console, const Device& device, const MemoryPlan& plan);
 /// DeviceError, with what would fit, when the bytes exceed --host-memory or what this process may use.
-void require_memory(int64_t bytes, const CommonOptions& common, const std::string& hint);
+/// planned_host_bytes and planned_gpu_bytes of a --json summary.
+void add_planned(Context& context, const Device& device, const MemoryPlan& plan);
+void require_memory(const Device& device, int64_t bytes, const CommonOptions& common, const std::string& hint);
 
 /// The bytes of a text file ("-": standard input). InputError when it does not exist, IoError when it cannot be read.
 std::string read_text(const std::string& path);

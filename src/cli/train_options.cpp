@@ -135,6 +135,7 @@ TrainOptions train_options_of(const LearningOptions& options, const CommonOption
   train.group_by_length = options.group_by_length;
   train.checkpoint_every = options.checkpoint_every;
   train.host_memory = common.host_memory.bytes;
+  train.gpu_memory = common.gpu_memory.bytes;
   train.adapter_dtype = options.adapter_dtype == "bf16" ? DType::kBF16 : DType::kF32;
   return train;
 }

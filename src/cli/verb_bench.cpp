@@ -24,11 +24,12 @@ class BenchCeilingsVerb final : public Verb {
   int run(Context& context) override {
     const auto device = open_device(context.common);
     if (context.common.dry_run) return 0;
+    if (device->kind() != DeviceKind::kCpu) return gpu(context, *device);
     Ceilings f32;
-    measure_products(f32, DType::kF32, device->threads());
+    measure_products(f32, *device, DType::kF32);
     Ceilings bf16;
-    if (ops::default_compute_dtype() == DType::kBF16) measure_products(bf16, DType::kBF16, device->threads());
-    measure_memory(f32, device->threads());
+    if (ops::default_compute_dtype() == DType::kBF16) measure_products(bf16, *device, DType::kBF16);
+    measure_memory(f32, *device);
     context.console.line(fmt::format("CPU {}, {} threads", ops::name_of(ops::cpu_isa()), device->threads()));
     if (bf16.gflops > 0) context.console.line(fmt::format("oneDNN bf16 products  {:>8.1f} GFLOP/s", bf16.gflops));
     context.console.line(fmt::format("oneDNN f32 products   {:>8.1f} GFLOP/s", f32.gflops));
@@ -37,6 +38,19 @@ class BenchCeilingsVerb final : public Verb {
     context.summary["f32_gflops"] = f32.gflops;
     context.summary["memory_gigabytes_per_second"] = f32.gigabytes;
     context.summary["threads"] = device->threads();
+    return 0;
+  }
+
+ private:
+  static int gpu(Context& context, Device& device) {
+    Ceilings ceilings;
+    measure_products(ceilings, device, DType::kBF16);
+    measure_memory(ceilings, device);
+    context.console.line(device.description());
+    context.console.line(fmt::format("cuBLASLt bf16 products {:>8.0f} TFLOP/s", ceilings.gflops * 1e-3));
+    context.console.line(fmt::format("copying memory         {:>8.0f} GB/s", ceilings.gigabytes));
+    context.summary["bf16_gflops"] = ceilings.gflops;
+    context.summary["memory_gigabytes_per_second"] = ceilings.gigabytes;
     return 0;
   }
 };
@@ -57,10 +71,12 @@ class BenchStepVerb final : public Verb {
 
   int run(Context& context) override {
     LoadedModel loaded = load_bench_model(options_, context.common, context.console);
+    const bool on_gpu = loaded.device->kind() != DeviceKind::kCpu;
     Ceilings ceilings;
-    if (!context.common.dry_run) measure_products(ceilings, loaded.compute, loaded.device->threads());
+    if (!context.common.dry_run) measure_products(ceilings, *loaded.device, loaded.compute);
     for (const int64_t length : options_.lengths) {
       if (context.stop.requested()) return 128 + context.stop.number();
+      if (on_gpu && !context.common.dry_run) measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute, length);
       step(context, loaded, length, ceilings);
     }
     return 0;
@@ -81,7 +97,7 @@ class BenchStepVerb final : public Verb {
     example.kinds.front() = TokenKind::kNone;
     const TrainSizes sizes = {length, length - 1, loaded.model.weight_bytes()};
     const TrainPlan plan = plan_training(*loaded.device, loaded.model.config(), lora, train, sizes);
-    if (context.common.dry_run) return print_plan(context.console, plan.memory);
+    if (context.common.dry_run) return print_plan(context.console, *loaded.device, plan.memory);
     Adapter adapter = Adapter::create(*loaded.device, loaded.model, lora, 1);
     Trainer trainer(*loaded.device, loaded.model, adapter, {&example, 1}, train);
     Update update(*loaded.device, adapter, loaded.compute, &trainer.profile());
@@ -97,14 +113,24 @@ class BenchStepVerb final : public Verb {
       progress.update(i + 1);
     }
     progress.finish();
-    measure_products(ceilings, loaded.compute, loaded.device->threads());
+    const bool gpu = loaded.device->kind() != DeviceKind::kCpu;
+    if (gpu) {
+      // By part once more, untimed as a whole: a profile waits for every op.
+      trainer.profile().clear();
+      trainer.want_profile(true);
+      trainer.forward_backward({&record, 1}, 0);
+      update.run(trainer);
+    }
+    measure_products(ceilings, *loaded.device, loaded.compute);
     BenchRow row;
     row.length = length;
     row.seconds = median(seconds);
     row.tokens = static_cast<double>(length);
     row.flops = step_flops(loaded.model.config(), lora, length, length - 1);
+    row.attention_forward_flops = attention_flops_of(loaded.model.config(), length);
+    row.attention_backward_flops = 2.5 * row.attention_forward_flops;
     row.planned_bytes = plan.memory.total();
-    print_row(context, row, ceilings, trainer.profile(), options_.repeats);
+    print_row(context, *loaded.device, row, ceilings, trainer.profile(), gpu ? 1 : options_.repeats);
   }
 
   /// Gradient norm and AdamW, as a step ends.
@@ -152,10 +178,12 @@ class BenchPrefillVerb final : public Verb {
   int run(Context& context) override {
     LoadedModel loaded = load_bench_model(options_, context.common, context.console);
     if (context.common.dry_run) return 0;
+    const bool on_gpu = loaded.device->kind() != DeviceKind::kCpu;
     Ceilings ceilings;
-    measure_products(ceilings, loaded.compute, loaded.device->threads());
+    measure_products(ceilings, *loaded.device, loaded.compute);
     for (const int64_t length : options_.lengths) {
       if (context.stop.requested()) return 128 + context.stop.number();
+      if (on_gpu) measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute, length);
       prefill(context, loaded, length, ceilings);
     }
     return 0;
@@ -177,14 +205,15 @@ class BenchPrefillVerb final : public Verb {
       session.prefill(ids);
       if (i > 0) seconds.push_back(since(start));
     }
-    measure_products(ceilings, loaded.compute, loaded.device->threads());
+    measure_products(ceilings, *loaded.device, loaded.compute);
     BenchRow row;
     row.length = length;
     row.seconds = median(seconds);
     row.tokens = static_cast<double>(length);
     row.flops = prefill_flops(config, length);
+    row.attention_forward_flops = attention_flops_of(config, length);
     row.planned_bytes = session_plan(loaded, options).total();
-    print_row(context, row, ceilings, session.profile(), options_.repeats);
+    print_row(context, *loaded.device, row, ceilings, session.profile(), options_.repeats);
   }
 
   BenchOptions options_;
@@ -213,7 +242,7 @@ class BenchDecodeVerb final : public Verb {
     Ceilings ceilings;
     for (const int64_t length : options_.lengths) {
       if (context.stop.requested()) return 128 + context.stop.number();
-      measure_memory(ceilings, loaded.device->threads());
+      measure_memory(ceilings, *loaded.device);
       decode(context, loaded, length, ceilings);
     }
     return 0;
@@ -241,13 +270,12 @@ class BenchDecodeVerb final : public Verb {
     const double share = gigabytes / ceilings.gigabytes;
     context.console.line(
         fmt::format("{:>7} tokens before  {:>8.2f} ms a token  {:>7.1f} tokens/s  {:>5.1f} GB/s, {:.1f} % of {:.1f}  peak {}",
-                    length, each * 1e3, 1 / each, gigabytes, 100 * share, ceilings.gigabytes, bytes_text(peak_resident_bytes())));
+                    length, each * 1e3, 1 / each, gigabytes, 100 * share, ceilings.gigabytes, bytes_text(loaded.device->peak_held_bytes())));
     Json line = {{"length", length},
                  {"step_seconds", each},
                  {"tokens_per_second", 1 / each},
-                 {"share_of_roofline", share},
-                 {"peak_host_bytes", peak_resident_bytes()},
-                 {"planned_host_bytes", session_plan(loaded, options).total()}};
+                 {"share_of_roofline", share}};
+    add_memory(line, *loaded.device, session_plan(loaded, options).total());
     for (const auto& [key, value] : line.items()) context.summary[key] = value;
     context.summary["by_length"].push_back(line);
   }

@@ -64,24 +64,24 @@ class PlanVerb final : public Verb {
 
   int run(Context& context) override {
     const auto device = open_device(context.common);
-    const DType compute = compute_dtype(bench_.model);
+    const DType compute = compute_dtype(bench_.model, *device);
     const Shape shape = read_shape(context);
     double gflops = 0;
     for (const int64_t length : bench_.lengths) {
       const MemoryPlan plan = plan_of(*device, shape, compute, length, context);
       context.console.line(fmt::format("{} at {} tokens, {}, {} threads", infer_ ? "inference" : "a training step", length,
                                        name_of(compute), device->threads()));
-      print_plan(context.console, plan);
+      print_plan(context.console, *device, plan);
       context.summary["length"] = length;
-      context.summary["planned_host_bytes"] = plan.total();
-      context.summary["planned_gpu_bytes"] = 0;
+      add_planned(context, *device, plan);
       if (context.common.dry_run) continue;
+      if (device->kind() != DeviceKind::kCpu) continue;  // bench step measures there
       if (gflops == 0) gflops = ops::onednn_ceiling_gflops(compute, device->threads());
       print_time(context, shape.config, length, gflops);
     }
     print_longest(context, *device, shape, compute);
     for (const int64_t length : bench_.lengths) {
-      require_memory(plan_of(*device, shape, compute, length, context).total(), context.common,
+      require_memory(*device, plan_of(*device, shape, compute, length, context).total(), context.common,
                      "take a shorter --length, or more memory");
     }
     return 0;
@@ -149,7 +149,7 @@ class PlanVerb final : public Verb {
 
   bool fits(Device& device, const Shape& shape, DType compute, int64_t length, const Context& context) const {
     try {
-      require_memory(plan_of(device, shape, compute, length, context).total(), context.common, "");
+      require_memory(device, plan_of(device, shape, compute, length, context).total(), context.common, "");
       return true;
     } catch (const DeviceError&) {
       return false;

@@ -75,8 +75,8 @@ class TrainVerb final : public Verb {
                               loaded.model.weight_bytes()};
     const TrainPlan plan = plan_training(*loaded.device, loaded.model.config(), loaded.adapter->config(), options, sizes);
     if (context.common.dry_run) {
-      print_plan(context.console, plan.memory);
-      context.summary["planned_host_bytes"] = plan.memory.total();
+      print_plan(context.console, *loaded.device, plan.memory);
+      add_planned(context, *loaded.device, plan.memory);
       return 0;
     }
     context.console.note(fmt::format("planned memory {}; {} steps; checkpoints every {} steps", bytes_text(plan.memory.total()),
@@ -160,7 +160,7 @@ class TrainVerb final : public Verb {
     return result.interrupted ? 128 + context.stop.number() : 0;
   }
 
-  void report(Context& context, const Trainer& trainer, const TrainResult& result, int64_t tokens_here) const {
+  void report(Context& context, Trainer& trainer, const TrainResult& result, int64_t tokens_here) const {
     const double rate = result.seconds > 0 ? static_cast<double>(tokens_here) / result.seconds : 0;
     if (result.interrupted) {
       std::string again = context.command_line;
@@ -179,6 +179,7 @@ class TrainVerb final : public Verb {
     context.summary["adapter"] = result.adapter;
     context.summary["interrupted"] = result.interrupted;
     context.summary["peak_host_bytes"] = peak_resident_bytes();
+    if (trainer.device().kind() != DeviceKind::kCpu) context.summary["peak_gpu_bytes"] = trainer.device().peak_held_bytes();
   }
 
   ModelOptions model_;

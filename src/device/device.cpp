@@ -114,17 +114,21 @@ void* Device::acquire(int64_t bytes) {
 
 void Device::give_back(void* data, int64_t) { std::free(data); }
 
+int64_t Device::peak_held_bytes() const { return peak_resident_bytes(); }
+
 int64_t Device::free_bytes() const { return host_memory_bytes() - bytes_in_use_; }
 
 void Device::copy_in(void* to, const void* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
 void Device::copy_out(void* to, const void* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
 void Device::fill_zero(void* data, int64_t bytes) { std::memset(data, 0, static_cast<size_t>(bytes)); }
 
-std::vector<std::byte> to_host(Device& device, const TensorView& t) {
+HostCopy::HostCopy(Device& device, const TensorView& t) : view_(t) {
   TENFOLD_CHECK(t.is_contiguous(), "{} {}: not contiguous", t.name, shape_text(t));
-  std::vector<std::byte> out(static_cast<size_t>(t.bytes()));
-  if (!out.empty()) device.copy_out(out.data(), t.data, t.bytes());
-  return out;
+  if (device.kind() == DeviceKind::kCpu) return;
+  bytes_.resize(static_cast<size_t>(t.bytes()));
+  if (!bytes_.empty()) device.copy_out(bytes_.data(), t.data, t.bytes());
+  view_.data = bytes_.data();
+  view_.device = DeviceKind::kCpu;
 }
 
 void* Workspace::bytes(int64_t n) {
@@ -145,6 +149,11 @@ TensorView Workspace::tensor(const char* name, DType dtype, std::initializer_lis
 
 int64_t workspace_bytes(DType dtype, std::initializer_list<int64_t> dims) {
   return round_up(TensorView("", dtype, dims, nullptr).bytes(), kAlignment);
+}
+
+void MemoryPlan::add_surroundings(const Device& device) {
+  if (device.kind() == DeviceKind::kCpu) return add("program", MemoryUse::kWorkspace, kProgramBytes);
+  add("context and libraries", MemoryUse::kWorkspace, device.overhead_bytes());
 }
 
 int64_t MemoryPlan::total() const {

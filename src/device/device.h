@@ -32,6 +32,8 @@ class Buffer {
   const std::string& name() const { return name_; }
   void* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
+  /// Null while empty.
+  Device* device() const { return device_; }
   DeviceKind device_kind() const;
   void fill_zero();
   /// A contiguous view of the first elements; the shape must fit. The view's name is the buffer's.
@@ -68,6 +70,14 @@ class Device {
   /// Bytes that buffers may still take, and what stands outside of buffers (a GPU's context, libraries and staging).
   virtual int64_t free_bytes() const;
   virtual int64_t overhead_bytes() const { return 0; }
+  /// The most that this process has held: its peak resident set, or what a GPU's driver counts.
+  virtual int64_t peak_held_bytes() const;
+  /// Runs of tokens come in multiples of this where speed matters: the caller pads.
+  virtual int64_t row_multiple() const { return 1; }
+  /// Tokens of the MLP in work at a time: gate and up of so many never exist for a whole sequence.
+  virtual int64_t mlp_rows() const { return 1024; }
+  /// Tokens of a prompt read at a time.
+  virtual int64_t prefill_rows() const { return 2048; }
 
   /// Between host memory and a buffer, in order with the ops. copy_in returns when `from` may be reused, copy_out when `to` is
   /// filled. Throw DeviceError.
@@ -96,8 +106,16 @@ class Device {
   int64_t peak_bytes_ = 0;
 };
 
-/// The tensor's values as f32 or bf16 bytes in host memory, wherever it lies: contiguous tensors only.
-std::vector<std::byte> to_host(Device& device, const TensorView& t);
+/// A contiguous tensor as the host reads it: itself where it lies in host memory, else a copy.
+class HostCopy {
+ public:
+  HostCopy(Device& device, const TensorView& t);
+  const TensorView& view() const { return view_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+  TensorView view_;
+};
 
 /// The GPU of that index through libtenfold_cuda.so, which lies beside the program, in ../lib, or where it was built. DeviceError says
 /// what is missing: the library, the driver, cuDNN, the GPU.
@@ -155,7 +173,8 @@ struct MemoryPlan {
   std::vector<PlannedBuffer> buffers;
 
   void add(std::string name, MemoryUse use, int64_t bytes) { buffers.push_back({std::move(name), use, bytes}); }
-  void add_program() { add("program", MemoryUse::kWorkspace, kProgramBytes); }
+  /// What stands beside the buffers: the program on the host, or a GPU's context and libraries.
+  void add_surroundings(const Device& device);
   int64_t total() const;
   int64_t total(MemoryUse use) const;
 };

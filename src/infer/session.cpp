@@ -1,5 +1,6 @@
 #include "infer/session.h"
 
+#include "core/checked.h"
 #include "core/error.h"
 #include "core/rng.h"
 #include "model/block.h"
@@ -27,10 +28,22 @@ constexpr int64_t kScoreRows = 512;
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+int64_t prefill_rows(const Device& device, const SessionOptions& o) {
+  return o.prefill_chunk > 0 ? o.prefill_chunk : device.prefill_rows();
+}
+
+/// Tokens of a piece: where pieces are not padded, room is left for a short remainder.
+int64_t chunk_of(const Device& device, const SessionOptions& o) {
+  const int64_t rows = prefill_rows(device, o);
+  const int64_t chunk = device.row_multiple() > 1 ? rows - rows % device.row_multiple() : rows - kLeastChunk;
+  TENFOLD_CHECK(chunk > kLeastChunk, "prefill in pieces of {}", rows);
+  return chunk;
+}
+
 int64_t scratch_bytes(Device& device, const ModelConfig& c, const LoraConfig* lora, const SessionOptions& o) {
   Workspace none;
   const Exec exec{device, none, o.compute, nullptr};
-  const int64_t chunk = std::min(o.prefill_chunk, o.capacity);
+  const int64_t chunk = std::min(prefill_rows(device, o), round_up(o.capacity, device.row_multiple()));
   Workspace own;
   own.tensor("x", o.compute, {chunk, c.hidden});
   own.tensor("x_out", o.compute, {chunk, c.hidden});
@@ -55,11 +68,14 @@ struct Session::Impl {
   KvCache cache;
   Workspace scratch;
   Buffer logits_buffer;
+  std::vector<float> host_logits;
   Profile profile;
   Exec exec;
   std::vector<int32_t> cached;  ///< ids that the cache holds
   bool logits_valid = false;
   std::vector<int64_t> positions;
+  std::vector<int32_t> padded;  ///< the piece in work
+  int64_t chunk = 0;            ///< tokens of a piece of a prompt
   RopeFrequencies rope;
 
   Impl(Device& d, const Model& m, const Adapter* a, const SessionOptions& o)
@@ -67,11 +83,15 @@ struct Session::Impl {
         model(m),
         adapter(a),
         options(o),
-        cache(d, m.config(), o.compute, 1, o.capacity),
+        cache(d, m.config(), o.compute, 1, round_up(o.capacity, d.row_multiple())),
         scratch(d.allocate("session scratch", MemoryUse::kWorkspace,
                            scratch_bytes(d, m.config(), a == nullptr ? nullptr : &a->config(), o))),
         logits_buffer(d.allocate("logits", MemoryUse::kActivations, m.config().vocabulary * 4)),
-        exec{d, scratch, o.compute, &profile} {
+        exec{d, scratch, o.compute, d.kind() == DeviceKind::kCpu ? &profile : nullptr} {
+    // The padding of an earlier run is attended with weight zero, so it must be finite.
+    if (d.row_multiple() > 1) cache.fill_zero();
+    chunk = chunk_of(d, o);
+    host_logits.resize(static_cast<size_t>(m.config().vocabulary));
     cached.reserve(static_cast<size_t>(o.capacity));
     positions.reserve(static_cast<size_t>(o.capacity));
     const ModelConfig& c = m.config();
@@ -89,9 +109,14 @@ struct Session::Impl {
   /// `scratch`.
   TensorView read_chunk(std::span<const int32_t> ids) {
     const ModelConfig& c = model.config();
-    const auto tokens = static_cast<int64_t>(ids.size());
+    // A piece of a prompt is padded to what the device likes: what comes after a token changes nothing for it, and the padding's keys
+    // are overwritten before they are ever a token's past. A single decoded token has kernels of its own.
+    const auto real = static_cast<int64_t>(ids.size());
+    const int64_t tokens = real == 1 ? 1 : round_up(real, device.row_multiple());
     const auto begin = static_cast<int64_t>(cached.size());
-    positions.resize(ids.size());
+    padded.assign(ids.begin(), ids.end());
+    padded.resize(static_cast<size_t>(tokens), 0);
+    positions.resize(padded.size());
     std::iota(positions.begin(), positions.end(), begin);
     const int64_t row = cache.row(0);
     const ops::AttentionSegment segment{0, tokens, row, row + begin + tokens};
@@ -103,21 +128,25 @@ struct Session::Impl {
     context.cos = scratch.tensor("cos", DType::kF32, {tokens, c.head_dim / 2});
     context.sin = scratch.tensor("sin", DType::kF32, {tokens, c.head_dim / 2});
     ops::rope_table(exec, rope.inv_freq, positions, rope.attention_factor, context.cos, context.sin);
-    ops::embedding_forward(exec, ids, embedding_table(model, adapter), x);
+    ops::embedding_forward(exec, padded, embedding_table(model, adapter), x);
     for (int64_t layer = 0; layer < c.layers; ++layer) {
       block_forward(exec, context, layer, x, nullptr, &cache, row + begin, x_out);
       std::swap(x, x_out);
     }
     cached.insert(cached.end(), ids.begin(), ids.end());
-    cache.set_length(0, begin + tokens);
-    return x;
+    cache.set_length(0, begin + real);
+    return x.rows(0, real);
   }
+
+  /// Padding makes every piece long enough.
+  int64_t least_piece() const { return device.row_multiple() > 1 ? 1 : kLeastChunk; }
 
   void head_of_last(const TensorView& x) {
     const ModelConfig& c = model.config();
     const TensorView h = scratch.tensor("h", options.compute, {1, c.hidden});
     normalise(x.rows(x.dim(0) - 1, x.dim(0)), h);
     ops::linear_forward(exec, h, head(), {}, logits_buffer.view(DType::kF32, {1, c.vocabulary}));
+    device.copy_out(host_logits.data(), logits_buffer.data(), logits_buffer.bytes());
   }
 
   void forget_after(int64_t length) {
@@ -125,9 +154,7 @@ struct Session::Impl {
     cache.set_length(0, length);
   }
 
-  std::span<const float> logits() const {
-    return {static_cast<const float*>(logits_buffer.data()), static_cast<size_t>(model.config().vocabulary)};
-  }
+  std::span<const float> logits() const { return host_logits; }
 
   void check_prompt(std::span<const int32_t> ids) const {
     if (ids.empty()) throw_input("the prompt has no tokens");
@@ -145,11 +172,10 @@ struct Session::Impl {
   void feed(std::span<const int32_t> ids, int64_t from, bool want_logits, const std::function<void(int64_t, int64_t)>& progress,
             const std::function<void(const TensorView&, int64_t)>& on_chunk) {
     const auto total = static_cast<int64_t>(ids.size());
-    const int64_t chunk = options.prefill_chunk - kLeastChunk;
     int64_t at = from;
     while (at < total) {
       int64_t end = std::min(total, at + chunk);
-      if (total - end < kLeastChunk) end = total;
+      if (total - end < least_piece()) end = total;
       const Workspace::Scope scope(scratch);
       const TensorView x = read_chunk(ids.subspan(static_cast<size_t>(at), static_cast<size_t>(end - at)));
       if (on_chunk) on_chunk(x, at);
@@ -161,8 +187,7 @@ struct Session::Impl {
 };
 
 Session::Session(Device& device, const Model& model, const Adapter* adapter, const SessionOptions& options) {
-  TENFOLD_CHECK(options.capacity > 0 && options.prefill_chunk > 2 * kLeastChunk, "capacity {}, chunk {}", options.capacity,
-                options.prefill_chunk);
+  TENFOLD_CHECK(options.capacity > 0, "capacity {}", options.capacity);
   impl_ = std::make_unique<Impl>(device, model, adapter, options);
 }
 Session::~Session() = default;
@@ -173,10 +198,10 @@ Profile& Session::profile() { return impl_->profile; }
 MemoryPlan Session::plan(Device& device, const ModelConfig& config, const LoraConfig* lora, const SessionOptions& options,
                          int64_t weight_bytes) {
   MemoryPlan plan;
-  plan.add_program();
+  plan.add_surroundings(device);
   plan.add("base weights", MemoryUse::kWeights, weight_bytes);
   if (lora != nullptr) plan.add("adapter", MemoryUse::kAdapter, Adapter::elements_of(config, *lora) * 4);
-  plan.add("keys and values", MemoryUse::kCache, KvCache::bytes(config, options.compute, 1, options.capacity));
+  plan.add("keys and values", MemoryUse::kCache, KvCache::bytes(config, options.compute, 1, round_up(options.capacity, device.row_multiple())));
   plan.add("session scratch", MemoryUse::kWorkspace, scratch_bytes(device, config, lora, options));
   plan.add("logits", MemoryUse::kActivations, config.vocabulary * 4);
   return plan;
@@ -189,7 +214,8 @@ std::span<const float> Session::prefill(std::span<const int32_t> ids, const std:
   int64_t common = 0;
   while (common < limit && ids[static_cast<size_t>(common)] == impl_->cached[static_cast<size_t>(common)]) ++common;
   // Enough must be left to read that the last piece is not a short one, which other kernels would serve.
-  common = std::max<int64_t>(0, std::min(common, total - kLeastChunk));
+  common = std::max<int64_t>(0, std::min(common, total - impl_->least_piece()));
+  common -= common % impl_->device.row_multiple();
   impl_->forget_after(common);
   impl_->feed(ids, common, /*want_logits=*/true, progress, {});
   return impl_->logits();
@@ -218,7 +244,8 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_ne
   auto start = Clock::now();
   const int64_t before = static_cast<int64_t>(
       std::mismatch(prompt.begin(), prompt.end(), impl_->cached.begin(), impl_->cached.end()).first - prompt.begin());
-  result.reused_tokens = std::max<int64_t>(0, std::min(before, result.prompt_tokens - kLeastChunk));
+  result.reused_tokens = std::max<int64_t>(0, std::min(before, result.prompt_tokens - impl_->least_piece()));
+  result.reused_tokens -= result.reused_tokens % impl_->device.row_multiple();
   std::span<const float> logits = prefill(prompt);
   result.prefill_seconds = seconds_since(start);
   start = Clock::now();

@@ -16,7 +16,7 @@ namespace tenfold {
 struct SessionOptions {
   int64_t capacity = 0;  ///< tokens that prompt and answer may take together
   DType compute = DType::kF32;
-  int64_t prefill_chunk = 2048;
+  int64_t prefill_chunk = 0;  ///< tokens of a prompt read at a time; 0: the device's choice
 };
 
 struct SamplingOptions {

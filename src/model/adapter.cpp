@@ -142,25 +142,28 @@ Adapter Adapter::create(Device& device, const Model& model, const LoraConfig& co
   a.values_ = device.allocate("adapter", MemoryUse::kAdapter, a.elements_ * 4);
   a.values_.fill_zero();
   const TensorView flat = a.flat();
+  const auto copy_vector = [&](const TensorView& from, const TensorView& to) {
+    device.copy_in(to.data, HostCopy(device, from).view().data, to.bytes());
+  };
   for (int64_t layer = 0; layer < a.layers_; ++layer) {
     for (const Projection p : config.targets) {
       const ops::LoraView lora = a.lora(layer, p);
       Rng rng(seed, mix64(kInitStream, static_cast<uint64_t>(layer) * kProjections + static_cast<uint64_t>(p)));
       const float bound = 1.0F / std::sqrt(static_cast<float>(lora.a.dim(1)));
-      float* values = lora.a.ptr<float>();
-      for (int64_t i = 0; i < lora.a.elements(); ++i) values[i] = bound * (2.0F * static_cast<float>(rng.uniform()) - 1.0F);
+      std::vector<float> values(static_cast<size_t>(lora.a.elements()));
+      for (float& v : values) v = bound * (2.0F * static_cast<float>(rng.uniform()) - 1.0F);
+      device.copy_in(lora.a.data, values.data(), lora.a.bytes());
     }
     if (config.train_norms) {
-      std::memcpy(a.attn_norm(layer, flat).data, model.layer(layer).attn_norm.data, static_cast<size_t>(a.hidden_) * 4);
-      std::memcpy(a.ffn_norm(layer, flat).data, model.layer(layer).ffn_norm.data, static_cast<size_t>(a.hidden_) * 4);
+      copy_vector(model.layer(layer).attn_norm, a.attn_norm(layer, flat));
+      copy_vector(model.layer(layer).ffn_norm, a.ffn_norm(layer, flat));
     }
   }
-  if (config.train_norms) std::memcpy(a.final_norm(flat).data, model.final_norm().data, static_cast<size_t>(a.hidden_) * 4);
-  const auto copy_table = [](const WeightView& from, const TensorView& to) {
-    for (int64_t r = 0; r < from.rows; ++r) ops::expand_row_reference(from, r, to.row<float>(r));
-  };
-  if (config.train_embed_tokens) copy_table(model.embed_tokens(), a.embed_tokens(flat));
-  if (config.train_head) copy_table(model.head(), a.head(flat));
+  if (config.train_norms) copy_vector(model.final_norm(), a.final_norm(flat));
+  Workspace none;
+  Exec exec{device, none, DType::kF32, nullptr};
+  if (config.train_embed_tokens) ops::expand_rows(exec, model.embed_tokens(), 0, a.embed_tokens(flat));
+  if (config.train_head) ops::expand_rows(exec, model.head(), 0, a.head(flat));
   return a;
 }
 
@@ -168,7 +171,9 @@ TensorView Adapter::view(int64_t index, const TensorView& flat, const char* name
   if (index < 0) return {};
   const Parameter& p = parameters_[static_cast<size_t>(index)];
   float* data = flat.ptr<float>() + p.offset;
-  return p.is_vector ? TensorView(name, DType::kF32, {p.cols}, data) : TensorView(name, DType::kF32, {p.rows, p.cols}, data);
+  TensorView out = p.is_vector ? TensorView(name, DType::kF32, {p.cols}, data) : TensorView(name, DType::kF32, {p.rows, p.cols}, data);
+  out.device = flat.device;
+  return out;
 }
 
 ops::LoraView Adapter::lora(int64_t layer, Projection projection, const TensorView& flat) const {

@@ -69,6 +69,8 @@ class Adapter {
   const std::vector<Parameter>& parameters() const { return parameters_; }
   int64_t elements() const { return elements_; }
   TensorView flat() const { return values_.view(DType::kF32, {elements_}); }
+  /// The flat array as the host reads it.
+  HostCopy host_values() const { return {*values_.device(), flat()}; }
 
   /// LoRA factors of a projection over any flat array of this layout (values or gradients); empty when it is not a target.
   ops::LoraView lora(int64_t layer, Projection projection, const TensorView& flat) const;

@@ -65,7 +65,7 @@ Adapter Adapter::load(Device& device, const Model& model, const std::string& dir
   }
   a.lay_out(model.config());
   a.values_ = device.allocate("adapter", MemoryUse::kAdapter, a.elements_ * 4);
-  a.values_.fill_zero();
+  std::vector<float> values(static_cast<size_t>(a.elements_), 0.0F);
   const auto& tensors = files.tensors();
   for (const Parameter& p : a.parameters_) {
     if (!tensors.has(p.key)) {
@@ -78,7 +78,7 @@ Adapter Adapter::load(Device& device, const Model& model, const std::string& dir
       throw_input("{}: tensor {}: expected shape [{}], got [{}]; the adapter belongs to another model", tensors.path(), p.key,
                   fmt::join(expected, ", "), fmt::join(entry.shape, ", "));
     }
-    read_floats(entry, a.flat().ptr<float>() + p.offset, p.rows * p.cols, tensors.path());
+    read_floats(entry, values.data() + p.offset, p.rows * p.cols, tensors.path());
   }
   if (tensors.tensors().size() != a.parameters_.size()) {
     for (const auto& [name, entry] : tensors.tensors()) {
@@ -87,6 +87,7 @@ Adapter Adapter::load(Device& device, const Model& model, const std::string& dir
       if (!known) throw_input("{}: tensor {} is not part of this adapter's configuration", tensors.path(), name);
     }
   }
+  device.copy_in(a.values_.data(), values.data(), a.elements_ * 4);
   return a;
 }
 
@@ -107,9 +108,10 @@ void Adapter::save(const std::string& directory, const Model& model, const std::
 
   std::deque<std::vector<bf16>> rounded;
   std::vector<SafetensorsItem> items;
+  const HostCopy values = host_values();
   for (const Parameter& p : parameters_) {
     const int64_t n = p.rows * p.cols;
-    void* data = flat().ptr<float>() + p.offset;
+    void* data = values.view().ptr<float>() + p.offset;
     if (dtype == DType::kBF16) {
       auto& copy = rounded.emplace_back(static_cast<size_t>(n));
       for (int64_t i = 0; i < n; ++i) copy[static_cast<size_t>(i)] = bf16(static_cast<const float*>(data)[i]);

@@ -12,10 +12,6 @@
 namespace tenfold {
 namespace {
 
-/// Rows of the MLP that are in work at a time: gate and up of so many tokens stay in the last-level cache and never exist for a
-/// whole sequence.
-constexpr int64_t kMlpRows = 1024;
-
 /// One block's view of the run: which weights, which adapter, how its projections are called.
 class Block {
  public:
@@ -214,8 +210,9 @@ void mlp_forward(Exec& exec, Block& block, const BlockSaved* saved, const Middle
   const ModelConfig& c = block.config();
   const bool kept = saved != nullptr && !saved->gate.empty();
   const LoraConfig* lora = nullptr;
-  for (int64_t begin = 0; begin < m.x_mid.dim(0); begin += kMlpRows) {
-    const int64_t end = std::min(begin + kMlpRows, m.x_mid.dim(0));
+  const int64_t step = exec.device.mlp_rows();
+  for (int64_t begin = 0; begin < m.x_mid.dim(0); begin += step) {
+    const int64_t end = std::min(begin + step, m.x_mid.dim(0));
     const Workspace::Scope scope(exec.scratch);
     MlpChunk mlp = take_mlp(exec.scratch, c, lora, exec.compute, end - begin, kept, /*backward=*/false);
     if (kept) {
@@ -238,8 +235,9 @@ void mlp_backward(Exec& exec, const BlockContext& context, Block& block, int64_t
   const LayerWeights& w = block.weights();
   const bool kept = !saved.gate.empty();
   const Adapter& adapter = *context.adapter;
-  for (int64_t begin = 0; begin < m.x_mid.dim(0); begin += kMlpRows) {
-    const int64_t end = std::min(begin + kMlpRows, m.x_mid.dim(0));
+  const int64_t step = exec.device.mlp_rows();
+  for (int64_t begin = 0; begin < m.x_mid.dim(0); begin += step) {
+    const int64_t end = std::min(begin + step, m.x_mid.dim(0));
     const Workspace::Scope scope(exec.scratch);
     MlpChunk mlp = take_mlp(exec.scratch, c, &adapter.config(), exec.compute, end - begin, kept, /*backward=*/true);
     const TensorView h = m.h.rows(begin, end);
@@ -341,7 +339,7 @@ int64_t block_scratch_bytes(const Exec& exec, const ModelConfig& c, const LoraCo
   Workspace ws;
   const int64_t rank = lora == nullptr ? 0 : lora->r;
   const bool drops = training && lora != nullptr && lora->dropout > 0;
-  const int64_t chunk = std::min(tokens, kMlpRows);
+  const int64_t chunk = std::min(tokens, exec.device.mlp_rows());
   const auto linear = [&](int64_t rows, int64_t out, int64_t in) {
     int64_t bytes = ops::linear_scratch_bytes(exec, rows, out, in, rank);
     if (drops) bytes += workspace_bytes(exec.compute, {rows, in}) + 2 * workspace_bytes(DType::kF32, {rows, in});

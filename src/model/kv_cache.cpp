@@ -29,14 +29,21 @@ void KvCache::set_length(int64_t sequence, int64_t length) {
   lengths_[static_cast<size_t>(sequence)] = length;
 }
 
+void KvCache::fill_zero() {
+  keys_.fill_zero();
+  values_.fill_zero();
+}
+
 TensorView KvCache::keys(int64_t layer) const {
   TensorView all("kv cache: keys", dtype_, {layer_rows_, kv_heads_, head_dim_}, keys_.data());
+  all.device = keys_.device_kind();
   all.data = static_cast<std::byte*>(all.data) + layer * all.bytes();
   return all;
 }
 
 TensorView KvCache::values(int64_t layer) const {
   TensorView all("kv cache: values", dtype_, {layer_rows_, kv_heads_, head_dim_}, values_.data());
+  all.device = values_.device_kind();
   all.data = static_cast<std::byte*>(all.data) + layer * all.bytes();
   return all;
 }

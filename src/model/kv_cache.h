@@ -22,6 +22,7 @@ class KvCache {
   void set_length(int64_t sequence, int64_t length);
   /// First row of a sequence in keys() and values().
   int64_t row(int64_t sequence) const { return pages_[static_cast<size_t>(sequence)] * capacity_; }
+  void fill_zero();
   TensorView keys(int64_t layer) const;    ///< (sequences * capacity, G, E)
   TensorView values(int64_t layer) const;  ///< the same shape
 

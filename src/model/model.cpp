@@ -60,6 +60,7 @@ int64_t Model::weight_bytes() const {
 }
 
 uint64_t Model::fingerprint() const {
+  if (impl_->fingerprint) return *impl_->fingerprint;
   uint64_t hash = 0xcbf29ce484222325U;
   const auto mix = [&](const void* data, size_t n) {
     for (size_t i = 0; i < n; ++i) hash = (hash ^ static_cast<const uint8_t*>(data)[i]) * 0x100000001b3U;

@@ -39,6 +39,9 @@ class Model {
   /// Random weights of a shape, in a layout: for benchmarks and tests. Deterministic in the seed.
   static Model random(const ModelConfig& config, WeightLayout layout, uint64_t seed);
 
+  /// The same model with its weights copied to another device, each in the layout it has. The source may be dropped after.
+  Model copied_to(Device& device) const;
+
   Model(Model&&) noexcept;
   Model& operator=(Model&&) noexcept;
   ~Model();

@@ -254,6 +254,43 @@ void load_directory(Model::Impl& model, const LoadOptions& options) {
 
 namespace {
 
+/// n bytes that look random, as a function of one draw: the weights of an 8B in seconds.
+void fill_random(std::byte* out, int64_t n, Rng& rng) {
+  const uint64_t seed = mix64(rng.next_u32(), static_cast<uint64_t>(n));
+  for (int64_t i = 0; i < n; i += 8) {
+    const uint64_t word = mix64(seed, static_cast<uint64_t>(i));
+    std::memcpy(out + i, &word, static_cast<size_t>(std::min<int64_t>(8, n - i)));
+  }
+}
+
+/// Random codes under random scales: the codes' own spread is 0.53 of a block's largest.
+WeightView random_nf4(Model::Impl& model, const char* name, int64_t rows, int64_t cols, float spread, Rng& rng) {
+  ops::Nf4Weight& w = model.owned_nf4.emplace_back();
+  w.rows = rows;
+  w.cols = cols;
+  w.codes.resize(static_cast<size_t>(ceil_div(rows * cols, 2)));
+  w.absmax8.resize(static_cast<size_t>(ceil_div(rows * cols, 64)));
+  fill_random(reinterpret_cast<std::byte*>(w.codes.data()), static_cast<int64_t>(w.codes.size()), rng);
+  fill_random(reinterpret_cast<std::byte*>(w.absmax8.data()), static_cast<int64_t>(w.absmax8.size()), rng);
+  w.nested_offset = spread / 0.53F;
+  w.nested_absmax.assign(static_cast<size_t>(ceil_div(static_cast<int64_t>(w.absmax8.size()), 256)), 0.3F * w.nested_offset);
+  return w.view(name);
+}
+
+/// Each 16 bits of a random word place a value between -sqrt(3) and sqrt(3) spreads.
+WeightView random_bf16(Model::Impl& model, WeightView w, float spread, Rng& rng) {
+  auto& bytes = model.owned_bytes.emplace_back(static_cast<size_t>(w.bytes()));
+  fill_random(bytes.data(), w.bytes(), rng);
+  for (int64_t i = 0; i < w.bytes(); i += 2) {
+    uint16_t bits = 0;
+    std::memcpy(&bits, bytes.data() + i, 2);
+    const bf16 value(spread * 1.732F * (static_cast<float>(bits) * 0x1p-15F - 1.0F));
+    std::memcpy(bytes.data() + i, &value, 2);
+  }
+  w.data = bytes.data();
+  return w;
+}
+
 /// Random blocks of a layout with a standard deviation near 1 / sqrt(cols), so that activations keep their size through the
 /// layers.
 WeightView random_weight(Model::Impl& model, std::string name, WeightLayout layout, int64_t rows, int64_t cols, Rng& rng) {
@@ -264,22 +301,14 @@ WeightView random_weight(Model::Impl& model, std::string name, WeightLayout layo
   w.layout = layout;
   const float spread = 1.0F / std::sqrt(static_cast<float>(cols));
   const auto uniform = [&] { return spread * 1.732F * (2.0F * static_cast<float>(rng.uniform()) - 1.0F); };
-  if (layout == WeightLayout::kNF4) {
-    std::vector<float> values(static_cast<size_t>(rows * cols));
-    for (float& v : values) v = uniform();
-    return model.owned_nf4.emplace_back(ops::quantize_nf4(values, rows, cols, true)).view(w.name);
-  }
+  if (layout == WeightLayout::kNF4) return random_nf4(model, w.name, rows, cols, spread, rng);
+  if (layout == WeightLayout::kBF16) return random_bf16(model, w, spread, rng);
   auto& bytes = model.owned_bytes.emplace_back(static_cast<size_t>(w.bytes()));
   w.data = bytes.data();
-  if (layout == WeightLayout::kF32 || layout == WeightLayout::kBF16) {
+  if (layout == WeightLayout::kF32) {
     for (int64_t i = 0; i < rows * cols; ++i) {
       const float v = uniform();
-      const bf16 b(v);
-      if (layout == WeightLayout::kF32) {
-        std::memcpy(bytes.data() + i * 4, &v, 4);
-      } else {
-        std::memcpy(bytes.data() + i * 2, &b, 2);
-      }
+      std::memcpy(bytes.data() + i * 4, &v, 4);
     }
     return w;
   }

@@ -29,6 +29,8 @@ struct Model::Impl {
   std::deque<std::vector<std::byte>> owned_bytes;
   std::deque<std::vector<float>> owned_floats;
   std::deque<ops::Nf4Weight> owned_nf4;
+  Buffer device_weights;                ///< all of them, where they were copied to a device
+  std::optional<uint64_t> fingerprint;  ///< of the source, where the bytes are not the host's
 
   const char* keep_name(std::string name) { return names.emplace_back(std::move(name)).c_str(); }
   /// Every product weight and the embedding; the head only when it is not the embedding.

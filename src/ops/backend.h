@@ -25,6 +25,11 @@ class Backend {
   Backend& operator=(const Backend&) = delete;
   virtual ~Backend() = default;
 
+  /// What the device can do, measured now: a (m, k) x (n, k)^T product in bf16 by the vendor's library, in GFLOP/s, and copying memory
+  /// on the device, in GB/s (bytes read and written).
+  virtual double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k) = 0;
+  virtual double copy_gigabytes(Exec& exec) = 0;
+
   // ops/adamw.h
   virtual void adamw_step(Exec& exec, const AdamWArgs& args, const TensorView& parameter, const TensorView& gradient,
                           const TensorView& m, const TensorView& v) = 0;

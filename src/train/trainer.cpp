@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include "core/checked.h"
 #include "core/rng.h"
 #include "data/batch_order.h"
 #include "format/atomic_file.h"
@@ -19,6 +20,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -76,6 +78,7 @@ struct Trainer::Impl {
   Profile profile;
   Exec exec;
   std::vector<int64_t> positions;
+  std::vector<int32_t> ids;  ///< of the record in work, padded
   std::vector<float> weights, nll;
 
   Impl(Device& d, const Model& model_in, Adapter& adapter_in, std::span<const Example> examples_in,
@@ -87,10 +90,10 @@ struct Trainer::Impl {
         options(options_in),
         order(lengths_of(examples_in), options_in.seed, options_in.shuffle, options_in.group_by_length,
               options_in.batch * options_in.accumulation),
-        exec{device, scratch, options.compute, &profile} {
+        exec{device, scratch, options.compute, d.kind() == DeviceKind::kCpu ? &profile : nullptr} {
     const ModelConfig& c = model.config();
     check_ids();
-    sizes = {longest_of(examples), most_loss_rows(examples, with_documents(), options.lm_loss_tokens), model.weight_bytes()};
+    sizes = {padded(longest_of(examples)), most_loss_rows(examples, with_documents(), options.lm_loss_tokens), model.weight_bytes()};
     plan = plan_training(device, c, adapter.config(), options, sizes);
     steps = options.steps > 0
                 ? options.steps
@@ -110,11 +113,14 @@ struct Trainer::Impl {
     scratch = Workspace(device.allocate("scratch", MemoryUse::kWorkspace,
                                         training_scratch_bytes(device, c, adapter.config(), options.compute, sizes)));
     kept = Workspace(device.allocate("kept activations", MemoryUse::kActivations, plan.activation_bytes));
+    ids.reserve(static_cast<size_t>(sizes.longest));
     positions.resize(static_cast<size_t>(sizes.longest));
     std::iota(positions.begin(), positions.end(), int64_t{0});
   }
 
   bool with_documents() const { return options.lm_loss_weight != 0; }
+  /// Tokens that a run of so many is padded to: causal attention lets no real token see what comes after.
+  int64_t padded(int64_t length) const { return round_up(length, device.row_multiple()); }
 
   void check_ids() const {
     for (const Example& e : examples) {
@@ -135,7 +141,9 @@ struct Trainer::Impl {
   /// One record's forward and backward; gradients are added, the sums of its losses returned.
   Sums record_pass(const Example& example, const LossPositions& loss, int64_t batch_answers, int64_t batch_documents) {
     const ModelConfig& c = model.config();
-    const auto tokens_here = static_cast<int64_t>(example.ids.size());
+    const int64_t tokens_here = padded(static_cast<int64_t>(example.ids.size()));
+    ids.assign(example.ids.begin(), example.ids.end());
+    ids.resize(static_cast<size_t>(tokens_here), 0);
     const Workspace::Scope scope(kept);
     const std::vector<Keep> keep = choose_keep(c, adapter.config(), options.compute, tokens_here, plan.activation_bytes);
     const ops::AttentionSegment segment{0, tokens_here, 0, tokens_here};
@@ -147,13 +155,13 @@ struct Trainer::Impl {
     context.training = true;
     context.seed = options.seed;
     context.dropout_stream = mix64(kDropoutStream, mix64(static_cast<uint64_t>(example.record), static_cast<uint64_t>(step)));
-    const RopeFrequencies rope = rope_frequencies(c.rope, c.head_dim, c.max_position, tokens_here);
+    const RopeFrequencies rope = rope_frequencies(c.rope, c.head_dim, c.max_position, static_cast<int64_t>(example.ids.size()));
     ops::rope_table(exec, rope.inv_freq, context.positions, rope.attention_factor, context.cos, context.sin);
 
     std::vector<BlockSaved> saved;
     for (const Keep k : keep) saved.push_back(take_block_saved(kept, c, adapter.config(), options.compute, k, tokens_here));
     const TensorView last = kept.tensor("last x", options.compute, {tokens_here, c.hidden});
-    ops::embedding_forward(exec, example.ids, embedding_table(model, &adapter), saved.front().x);
+    ops::embedding_forward(exec, ids, embedding_table(model, &adapter), saved.front().x);
     for (int64_t layer = 0; layer < c.layers; ++layer) {
       const auto i = static_cast<size_t>(layer);
       block_forward(exec, context, layer, saved[i].x, &saved[i], nullptr, 0, i + 1 < saved.size() ? saved[i + 1].x : last);
@@ -164,7 +172,7 @@ struct Trainer::Impl {
     for (int64_t layer = c.layers; layer-- > 0;)
       block_backward(exec, context, layer, saved[static_cast<size_t>(layer)], flat_gradients, d_x);
     const TensorView d_table = adapter.embed_tokens(flat_gradients);
-    if (!d_table.empty()) ops::embedding_backward(exec, example.ids, d_x, d_table);
+    if (!d_table.empty()) ops::embedding_backward(exec, ids, d_x, d_table);
     return sums;
   }
 
@@ -180,7 +188,8 @@ struct Trainer::Impl {
     }
     auto* at = static_cast<std::byte*>(head_rows.data());
     const auto take = [&](const char* name, DType dtype) {
-      const TensorView t(name, dtype, {rows, c.hidden}, at);
+      TensorView t(name, dtype, {rows, c.hidden}, at);
+      t.device = device.kind();
       at += workspace_bytes(dtype, {rows, c.hidden});
       return t;
     };
@@ -195,7 +204,7 @@ struct Trainer::Impl {
     nll.resize(static_cast<size_t>(rows));
     const TensorView flat_gradients = gradients.view(DType::kF32, {adapter.elements()});
     ops::cross_entropy(exec, h, head_table(model, &adapter), loss.targets, weights, nll, d_h, adapter.head(flat_gradients));
-    std::fill_n(d_rows.ptr<float>(), d_rows.elements(), 0.0F);
+    device.fill_zero(d_rows.data, d_rows.bytes());
     ops::rms_norm_backward(exec, d_h, x, norm, c.rms_eps, d_rows, adapter.final_norm(flat_gradients));
     ops::scatter_rows(exec, d_rows, loss.rows, d_x);
     for (size_t i = 0; i < loss.kinds.size(); ++i)
@@ -250,7 +259,8 @@ struct Trainer::Impl {
     return norm;
   }
 
-  CheckpointTensors checkpoint_tensors() const {
+  /// What a checkpoint holds, in its order.
+  std::array<TensorView, 3> state() const {
     return {adapter.flat(), m.view(DType::kF32, {adapter.elements()}), v.view(DType::kF32, {adapter.elements()})};
   }
 
@@ -273,7 +283,7 @@ struct Trainer::Impl {
         fmt::format("{} {} {}", name_of(model.config().rope.type), model.config().rope.theta, model.config().rope.factor);
     run["compute-dtype"] = name_of(options.compute);
     run["threads"] = std::to_string(device.threads());
-    run["cpu"] = name_of(ops::cpu_isa());
+    run["cpu"] = device.kind() == DeviceKind::kCpu ? std::string(name_of(ops::cpu_isa())) : device.description();
     run["version"] = TENFOLD_VERSION;
     return run;
   }
@@ -311,7 +321,10 @@ struct Trainer::Impl {
   }
 
   void save(const TrainCallbacks& callbacks) {
-    save_checkpoint(options.out, {step, tokens, last_loss, run_identity()}, checkpoint_tensors());
+    const auto [values, first, second] = state();
+    const HostCopy on_host[] = {{device, values}, {device, first}, {device, second}};
+    save_checkpoint(options.out, {step, tokens, last_loss, run_identity()},
+                    {on_host[0].view(), on_host[1].view(), on_host[2].view()});
     if (callbacks.on_checkpoint) callbacks.on_checkpoint(step);
   }
 
@@ -393,12 +406,17 @@ Trainer::~Trainer() = default;
 int64_t Trainer::total_steps() const { return impl_->steps; }
 
 int64_t Trainer::resume() {
-  const auto state = load_newest_checkpoint(impl_->options.out, impl_->checkpoint_tensors());
+  const auto tensors = impl_->state();
+  const HostCopy on_host[] = {{impl_->device, tensors[0]}, {impl_->device, tensors[1]}, {impl_->device, tensors[2]}};
+  const auto state = load_newest_checkpoint(impl_->options.out, {on_host[0].view(), on_host[1].view(), on_host[2].view()});
   if (!state) {
     impl_->cut_metrics(0);
     return 0;
   }
   impl_->check_identity(*state);
+  if (impl_->device.kind() != DeviceKind::kCpu) {
+    for (size_t i = 0; i < tensors.size(); ++i) impl_->device.copy_in(tensors[i].data, on_host[i].view().data, tensors[i].bytes());
+  }
   impl_->step = state->step;
   impl_->tokens = state->tokens;
   impl_->last_loss = state->last_loss;
@@ -412,6 +430,7 @@ StepMetrics Trainer::forward_backward(std::span<const int64_t> records, int64_t 
 }
 TensorView Trainer::gradients() const { return impl_->gradients.view(DType::kF32, {impl_->adapter.elements()}); }
 Profile& Trainer::profile() { return impl_->profile; }
+void Trainer::want_profile(bool wanted) { impl_->exec.profile = wanted ? &impl_->profile : nullptr; }
 Device& Trainer::device() { return impl_->device; }
 
 }  // namespace tenfold

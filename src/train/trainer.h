@@ -38,6 +38,7 @@ struct TrainOptions {
   bool group_by_length = false;
   int64_t checkpoint_every = 0;  ///< steps; 0: about a minute apart is the caller's choice, here: only at the end and on a stop
   int64_t host_memory = 0;       ///< bytes that the whole run may hold; 0: most of what the machine has
+  int64_t gpu_memory = 0;        ///< the same on a GPU, context and libraries included; 0: what is free
   DType compute = DType::kF32;
   DType adapter_dtype = DType::kF32;
   std::string chat_template;
@@ -110,7 +111,9 @@ class Trainer {
   /// One forward and backward over a record set without an update: loss and gradients, for tests and benchmarks.
   StepMetrics forward_backward(std::span<const int64_t> records, int64_t step);
   TensorView gradients() const;
+  /// Time by part. On a GPU it is only filled while wanted, as it waits for every op.
   Profile& profile();
+  void want_profile(bool wanted);
   Device& device();
 
  private:

@@ -39,6 +39,7 @@ Context::Context(int index) : index_(index) {
 
 Context::~Context() {
   cudaStreamSynchronize(stream_);
+  attention_plans_.reset();  // before the handle that they were built with
   cudaFree(ring_device_);
   cudaFreeHost(ring_host_);
   cudaFree(blas_workspace_);

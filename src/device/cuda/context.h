@@ -27,6 +27,11 @@ void check_cuda(cudaError_t status, const char* expression, const char* file, in
 void check_cublas(cublasStatus_t status, const char* expression, const char* file, int line);
 void check_cudnn(cudnnStatus_t status, const char* expression, const char* file, int line);
 
+/// What an op keeps of a library's choices for the shapes that it has met; each op that does so derives its own.
+struct Plans {
+  virtual ~Plans() = default;
+};
+
 /// What every CUDA body computes with: one GPU, one compute stream, the libraries' handles, and a ring for small host data (ids,
 /// positions, targets). Everything is made on opening; nothing is allocated later.
 class Context {
@@ -44,6 +49,10 @@ class Context {
   /// For cublasLt: kBlasWorkspaceBytes of device memory, used by one product at a time (the stream orders them).
   void* blas_workspace() const { return blas_workspace_; }
   static constexpr size_t kBlasWorkspaceBytes = size_t{64} << 20;
+  /// Of ops/cuda/gemm.cpp; null until its first product.
+  std::unique_ptr<Plans>& product_plans() { return product_plans_; }
+  /// Of ops/cuda/attention_cudnn.cpp; null until its first graph.
+  std::unique_ptr<Plans>& attention_plans() { return attention_plans_; }
 
   /// A device copy of a small host array, in stream order: valid for what is enqueued until kRingBytes more have been uploaded (the
   /// ring then waits for the stream before it begins anew). The source may be reused at once.
@@ -71,6 +80,8 @@ class Context {
   std::byte* ring_host_ = nullptr;
   std::byte* ring_device_ = nullptr;
   size_t ring_at_ = 0;
+  std::unique_ptr<Plans> product_plans_;
+  std::unique_ptr<Plans> attention_plans_;
 };
 
 /// The context of the CUDA device that an op was handed.

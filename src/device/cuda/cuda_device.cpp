@@ -12,6 +12,17 @@ std::string version_text(size_t version) {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
+struct Memory {
+  size_t free = 0;
+  size_t total = 0;
+};
+
+Memory memory() {
+  Memory m;
+  TENFOLD_CUDA(cudaMemGetInfo(&m.free, &m.total));
+  return m;
+}
+
 void require_gpu(int index) {
   int driver = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
@@ -46,9 +57,7 @@ CudaDevice::CudaDevice(int index, std::unique_ptr<ops::Backend> backend)
   context_ = std::make_unique<Context>(index);
   cudaDeviceProp properties{};
   TENFOLD_CUDA(cudaGetDeviceProperties(&properties, index));
-  size_t free = 0;
-  size_t total = 0;
-  TENFOLD_CUDA(cudaMemGetInfo(&free, &total));
+  const auto [free, total] = memory();
   overhead_bytes_ = static_cast<int64_t>(total - free);
   description_ = fmt::format("{} ({:.0f} GiB), cuBLASLt {}, cuDNN {}", properties.name, static_cast<double>(total) / 0x1p30,
                              cublasLtGetVersion(), version_text(cudnnGetVersion()));
@@ -56,11 +65,11 @@ CudaDevice::CudaDevice(int index, std::unique_ptr<ops::Backend> backend)
 
 CudaDevice::~CudaDevice() = default;
 
-int64_t CudaDevice::free_bytes() const {
-  size_t free = 0;
-  size_t total = 0;
-  TENFOLD_CUDA(cudaMemGetInfo(&free, &total));
-  return static_cast<int64_t>(free);
+int64_t CudaDevice::free_bytes() const { return static_cast<int64_t>(memory().free); }
+
+int64_t CudaDevice::peak_held_bytes() const {
+  const Memory m = memory();
+  return static_cast<int64_t>(m.total - m.free);
 }
 
 void CudaDevice::copy_in(void* to, const void* from, int64_t bytes) {

@@ -11,6 +11,8 @@ namespace {
 
 class CudaBackend final : public ops::Backend {
  public:
+  double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k) override { return cuda::product_gflops(exec, m, n, k); }
+  double copy_gigabytes(Exec& exec) override { return cuda::copy_gigabytes(exec); }
   void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient, const TensorView& m, const TensorView& v) override { return cuda::adamw_step(exec, args, parameter, gradient, m, v); }
   double sum_of_squares(Exec& exec, const TensorView& x) override { return cuda::sum_of_squares(exec, x); }
   void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, const TensorView& v, std::span<const ops::AttentionSegment> segments, float scale, const TensorView& o, const TensorView& lse) override { return cuda::attention_forward(exec, q, k, v, segments, scale, o, lse); }

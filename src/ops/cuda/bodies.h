@@ -6,6 +6,10 @@
 /// memory); work is enqueued on the context's stream and not waited for, unless a value goes back to the host.
 namespace tenfold::cuda {
 
+// ceilings
+double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k);
+double copy_gigabytes(Exec& exec);
+
 // ops/adamw.h
 void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient, const TensorView& m, const TensorView& v);
 double sum_of_squares(Exec& exec, const TensorView& x);

@@ -1,0 +1,127 @@
+#include "ops/cuda/bodies.h"
+#include "ops/cuda/vector.cuh"
+
+#include <cmath>
+
+namespace tenfold::cuda {
+namespace {
+
+/// One step's coefficients, folded in f64 and rounded once, as on the CPU.
+struct Coefficients {
+  float decay = 1;  ///< 1 - lr weight_decay
+  float one_minus_beta1 = 0;
+  float beta2 = 0;
+  float one_minus_beta2 = 0;
+  float correction2 = 1;  ///< sqrt(1 - beta2^step)
+  float step_size = 0;    ///< lr / (1 - beta1^step)
+  float eps = 0;
+  float gradient_scale = 1;
+};
+
+Coefficients coefficients_of(const ops::AdamWArgs& args) {
+  const double beta1 = args.beta1;
+  const double beta2 = args.beta2;
+  const double learning_rate = args.learning_rate;
+  const auto step = static_cast<double>(args.step);
+  Coefficients c;
+  c.decay = static_cast<float>(1.0 - learning_rate * static_cast<double>(args.weight_decay));
+  c.one_minus_beta1 = static_cast<float>(1.0 - beta1);
+  c.beta2 = args.beta2;
+  c.one_minus_beta2 = static_cast<float>(1.0 - beta2);
+  c.correction2 = static_cast<float>(std::sqrt(1.0 - std::pow(beta2, step)));
+  c.step_size = static_cast<float>(learning_rate / (1.0 - std::pow(beta1, step)));
+  c.eps = args.eps;
+  c.gradient_scale = args.gradient_scale;
+  return c;
+}
+
+// torch's order of operations, each rounded by itself (nothing fused), so that trajectories are the CPU's bit for bit.
+__global__ void adamw_elements(Coefficients k, float* parameter, const float* gradient, float* m, float* v, int64_t n, bool vectors) {
+  constexpr int N = kChunk<float>;
+  for_row_chunks<N>(n, vectors, [&](int64_t at, int64_t left, auto whole) {
+    const auto grads = load<N>(gradient + at, left, whole);
+    auto ms = load<N>(m + at, left, whole);
+    auto vs = load<N>(v + at, left, whole);
+    auto ps = load<N>(parameter + at, left, whole);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      const float g = __fmul_rn(grads[i], k.gradient_scale);
+      const float m_next = __fadd_rn(ms[i], __fmul_rn(k.one_minus_beta1, __fsub_rn(g, ms[i])));
+      const float v_next = __fadd_rn(__fmul_rn(vs[i], k.beta2), __fmul_rn(k.one_minus_beta2, __fmul_rn(g, g)));
+      ms.set(i, m_next);
+      vs.set(i, v_next);
+      // Most rows of an embedding meet no token: there is no division for them, whose slow path zeros would take.
+      float change = 0;
+      if (m_next != 0 || v_next != 0) {
+        const float denominator = __fadd_rn(__fdiv_rn(__fsqrt_rn(v_next), k.correction2), k.eps);
+        change = __fdiv_rn(__fmul_rn(k.step_size, m_next), denominator);
+      }
+      ps.set(i, __fsub_rn(__fmul_rn(ps[i], k.decay), change));
+    }
+    store<N>(m + at, left, whole, ms);
+    store<N>(v + at, left, whole, vs);
+    store<N>(parameter + at, left, whole, ps);
+  });
+}
+
+// The cuts of a sum depend on n alone.
+constexpr int64_t kMaxParts = 4096;
+constexpr int kSumThreads = 256;
+
+// sums[block] of `run` consecutive elements, a multiple of every chunk.
+template <typename X>
+__global__ void squares_of_runs(const X* x, int64_t n, int64_t run, bool vectors, double* sums) {
+  constexpr int N = kChunk<X>;
+  const int64_t begin = blockIdx.x * run;
+  const int64_t end = begin + run < n ? begin + run : n;
+  double sum[1] = {0};
+  for_chunks<N, 4>(begin + int64_t{N} * threadIdx.x, int64_t{N} * kSumThreads, end, vectors, [&](int64_t at, int64_t left, auto whole) {
+    const auto in = load<N>(x + at, left, whole);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      const double value = in[i];
+      sum[0] = fma(value, value, sum[0]);
+    }
+  });
+  block_sum(sum);
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum[0];
+}
+
+}  // namespace
+
+void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient, const TensorView& m,
+                const TensorView& v) {
+  constexpr int N = kChunk<float>;
+  const int64_t n = parameter.elements();
+  if (n == 0) return;
+  const Context& context = context_of(exec);
+  bool vectors = true;
+  for (const TensorView* t : {&parameter, &gradient, &m, &v}) vectors = vectors && reinterpret_cast<uintptr_t>(t->data) % 16 == 0;
+  const RowGrid grid(context, 1, n, N);
+  adamw_elements<<<grid.blocks, grid.threads, 0, context.stream()>>>(coefficients_of(args), parameter.ptr<float>(),
+                                                                     gradient.ptr<float>(), m.ptr<float>(), v.ptr<float>(), n, vectors);
+  TENFOLD_LAUNCHED();
+}
+
+double sum_of_squares(Exec& exec, const TensorView& x) {
+  const int64_t n = x.elements();
+  if (n == 0) return 0;
+  Context& context = context_of(exec);
+  const int64_t run = std::max<int64_t>(8192, round_up(ceil_div(n, kMaxParts), 64));
+  const int64_t parts = ceil_div(n, run);
+  auto* sums = temporary<double>(context, parts);
+  const bool vectors = reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
+  with_float(x.dtype, [&](auto type) {
+    using X = typename decltype(type)::type;
+    squares_of_runs<<<static_cast<unsigned>(parts), kSumThreads, 0, context.stream()>>>(static_cast<const X*>(x.data), n, run, vectors,
+                                                                                        sums);
+  });
+  TENFOLD_LAUNCHED();
+  std::array<double, kMaxParts> host{};
+  context.download(std::span(host).first(static_cast<size_t>(parts)), sums);
+  double total = 0;
+  for (int64_t i = 0; i < parts; ++i) total += host[static_cast<size_t>(i)];
+  return total;
+}
+
+}  // namespace tenfold::cuda

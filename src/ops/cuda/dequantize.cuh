@@ -1,0 +1,366 @@
+#pragma once
+
+// Frozen weights as a kernel reads them. Every layout is taken eight columns at a time as w = q * scale (+ offset), the products and
+// sums rounded one by one as ggml-quants.c and bitsandbytes do on the CPU (ops/cpu/expand.cpp), so that an expanded weight has the same
+// bits on both. A kernel is a template over the layout, picked once by with_layout.
+
+#include "core/tensor.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+namespace tenfold::cuda {
+
+/// A WeightView for kernels: trivially copyable, all pointers device memory.
+struct DeviceWeight {
+  WeightLayout layout = WeightLayout::kF32;
+  const uint8_t* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t row_bytes = 0;  ///< 0 for NF4, whose blocks of 64 run over the flattened array
+  bool groups = false;    ///< load_group8 may be used: rows are whole groups of eight at addresses for its loads
+  Nf4Scales nf4;          ///< a kernel may point `code` (16 values) and `nested_code` (256) at copies in shared memory
+};
+static_assert(std::is_trivially_copyable_v<DeviceWeight>);
+
+constexpr bool is_dense(WeightLayout l) {
+  return l == WeightLayout::kF32 || l == WeightLayout::kF16 || l == WeightLayout::kBF16;
+}
+constexpr bool has_offset(WeightLayout l) {
+  return l == WeightLayout::kQ4_1 || l == WeightLayout::kQ5_1 || l == WeightLayout::kQ4_K || l == WeightLayout::kQ5_K;
+}
+
+/// The alignment that the blocks of a layout have in themselves; loads rely on it.
+inline uintptr_t natural_alignment(WeightLayout layout) {
+  switch (layout) {
+    case WeightLayout::kNF4: return 1;
+    case WeightLayout::kF16:
+    case WeightLayout::kBF16:
+    case WeightLayout::kQ4_0:
+    case WeightLayout::kQ5_0:
+    case WeightLayout::kQ8_0:
+    case WeightLayout::kQ6_K: return 2;
+    default: return 4;
+  }
+}
+
+inline bool takes_groups(const DeviceWeight& w) {
+  const auto address = reinterpret_cast<uintptr_t>(w.data);
+  if (is_dense(w.layout)) return w.cols % 8 == 0 && address % 16 == 0 && w.row_bytes % 16 == 0;
+  return w.layout != WeightLayout::kNF4 || (w.cols % 8 == 0 && address % 4 == 0);
+}
+
+inline DeviceWeight device_weight(const WeightView& w) {
+  TENFOLD_CHECK(reinterpret_cast<uintptr_t>(w.data) % natural_alignment(w.layout) == 0, "{}: {} at an odd address", w.name,
+                name_of(w.layout));
+  DeviceWeight d;
+  d.layout = w.layout;
+  d.data = reinterpret_cast<const uint8_t*>(w.data);
+  d.rows = w.rows;
+  d.cols = w.cols;
+  d.row_bytes = w.layout == WeightLayout::kNF4 ? 0 : w.row_bytes();
+  d.nf4 = w.nf4;
+  d.groups = takes_groups(d);
+  return d;
+}
+
+/// A dense tensor as one; its rows may be strided.
+inline DeviceWeight device_weight(const TensorView& t) {
+  TENFOLD_CHECK(t.rank == 2 && (t.dtype == DType::kF32 || t.dtype == DType::kBF16), "{}: {} {}", t.name, name_of(t.dtype),
+                shape_text(t));
+  DeviceWeight d;
+  d.layout = t.dtype == DType::kF32 ? WeightLayout::kF32 : WeightLayout::kBF16;
+  d.data = static_cast<const uint8_t*>(t.data);
+  d.rows = t.dim(0);
+  d.cols = t.dim(1);
+  d.row_bytes = t.stride(0) * size_of(t.dtype);
+  d.groups = takes_groups(d);
+  return d;
+}
+
+template <WeightLayout L>
+using LayoutConstant = std::integral_constant<WeightLayout, L>;
+
+/// Calls f(LayoutConstant<layout>()).
+template <typename F>
+void with_layout(WeightLayout layout, F&& f) {
+  switch (layout) {
+    case WeightLayout::kF32: return f(LayoutConstant<WeightLayout::kF32>());
+    case WeightLayout::kF16: return f(LayoutConstant<WeightLayout::kF16>());
+    case WeightLayout::kBF16: return f(LayoutConstant<WeightLayout::kBF16>());
+    case WeightLayout::kQ4_0: return f(LayoutConstant<WeightLayout::kQ4_0>());
+    case WeightLayout::kQ4_1: return f(LayoutConstant<WeightLayout::kQ4_1>());
+    case WeightLayout::kQ5_0: return f(LayoutConstant<WeightLayout::kQ5_0>());
+    case WeightLayout::kQ5_1: return f(LayoutConstant<WeightLayout::kQ5_1>());
+    case WeightLayout::kQ8_0: return f(LayoutConstant<WeightLayout::kQ8_0>());
+    case WeightLayout::kQ4_K: return f(LayoutConstant<WeightLayout::kQ4_K>());
+    case WeightLayout::kQ5_K: return f(LayoutConstant<WeightLayout::kQ5_K>());
+    case WeightLayout::kQ6_K: return f(LayoutConstant<WeightLayout::kQ6_K>());
+    case WeightLayout::kNF4: return f(LayoutConstant<WeightLayout::kNF4>());
+  }
+  TENFOLD_CHECK(false, "layout {}", static_cast<int>(layout));
+}
+
+/// Eight neighbouring values of a row: q[j] * scale (+ offset where the layout has one).
+struct Group8 {
+  float q[8];
+  float scale;
+  float offset;
+};
+
+namespace dequantize {
+
+__device__ inline uint16_t load_u16(const uint8_t* p) { return *reinterpret_cast<const uint16_t*>(p); }
+__device__ inline uint32_t load_u32(const uint8_t* p) { return *reinterpret_cast<const uint32_t*>(p); }
+__device__ inline uint32_t load_u32_of_u16(const uint8_t* p) {
+  return static_cast<uint32_t>(load_u16(p)) | static_cast<uint32_t>(load_u16(p + 2)) << 16;
+}
+__device__ inline float half_bits(uint32_t bits) { return __half2float(__ushort_as_half(static_cast<uint16_t>(bits))); }
+__device__ inline float load_half(const uint8_t* p) { return half_bits(load_u16(p)); }
+__device__ inline float bf16_bits(uint32_t bits) { return __uint_as_float(bits << 16); }
+
+/// Eight bytes, the first in the lowest bits of x.
+template <int kAlignment>
+__device__ inline uint2 load_8(const uint8_t* p) {
+  if constexpr (kAlignment == 4) return {load_u32(p), load_u32(p + 4)};
+  return {load_u32_of_u16(p), load_u32_of_u16(p + 4)};
+}
+
+__device__ inline uint32_t byte_of(uint2 v, int j) { return ((j < 4 ? v.x : v.y) >> (j % 4 * 8)) & 0xffU; }
+
+/// q[j] = byte j less `minus`; both are small whole numbers, so nothing rounds.
+__device__ inline void unsigned_bytes(uint2 v, float minus, float (&q)[8]) {
+#pragma unroll
+  for (int j = 0; j < 8; ++j) q[j] = static_cast<float>(byte_of(v, j)) - minus;
+}
+
+__device__ inline uint2 nibbles(uint2 v, int shift) { return {(v.x >> shift) & 0x0f0f0f0fU, (v.y >> shift) & 0x0f0f0f0fU}; }
+
+/// Bits 0..3 of `bits` as the fifth bits of four bytes.
+__device__ inline uint32_t fifth_bits(uint32_t bits) {
+  return (bits & 1U) << 4 | (bits & 2U) << 11 | (bits & 4U) << 18 | (bits & 8U) << 25;
+}
+
+/// The scale of a block of 64, restored by two separate roundings.
+__device__ inline float nf4_scale(const Nf4Scales& s, int64_t block) {
+  if (s.absmax8 == nullptr) return s.absmax[block];
+  return __fadd_rn(__fmul_rn(s.nested_code[s.absmax8[block]], s.nested_absmax[block >> 8]), s.nested_offset);
+}
+
+/// Scale and minimum of sub-block j of a Q4_K or Q5_K block.
+__device__ inline void k_scale_min(const uint8_t* block, int j, Group8& g) {
+  const uint8_t* s = block + 4;
+  const int low = j & 3;
+  const uint32_t a = s[low];
+  const uint32_t b = s[low + 4];
+  const uint32_t c = s[low + 8];
+  const uint32_t scale = j < 4 ? a & 63U : (c & 15U) | ((a >> 6) << 4);
+  const uint32_t min = j < 4 ? b & 63U : (c >> 4) | ((b >> 6) << 4);
+  const uint32_t halves = load_u32(block);
+  g.scale = __fmul_rn(half_bits(halves & 0xffffU), static_cast<float>(scale));
+  g.offset = -__fmul_rn(half_bits(halves >> 16), static_cast<float>(min));
+}
+
+template <WeightLayout L>
+__device__ inline void dense_8(const uint8_t* p, float (&q)[8]) {
+  if constexpr (L == WeightLayout::kF32) {
+    const float4 a = reinterpret_cast<const float4*>(p)[0];
+    const float4 b = reinterpret_cast<const float4*>(p)[1];
+    q[0] = a.x, q[1] = a.y, q[2] = a.z, q[3] = a.w;
+    q[4] = b.x, q[5] = b.y, q[6] = b.z, q[7] = b.w;
+  } else {
+    const uint4 v = *reinterpret_cast<const uint4*>(p);
+    const uint32_t words[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      q[2 * j] = L == WeightLayout::kBF16 ? bf16_bits(words[j] & 0xffffU) : half_bits(words[j] & 0xffffU);
+      q[2 * j + 1] = L == WeightLayout::kBF16 ? bf16_bits(words[j] >> 16) : half_bits(words[j] >> 16);
+    }
+  }
+}
+
+/// Columns [i, i + 8) of the block that begins at p; i is a multiple of 8.
+template <WeightLayout L>
+__device__ inline void block_8(const uint8_t* p, int i, Group8& g) {
+  const int sub = i >> 5;         // of 32 values
+  const int at = i & 31;          // in it
+  const int shift = (i >> 4) * 4;  // blocks of 32: the second half lies in the high nibbles
+  if constexpr (L == WeightLayout::kQ4_0) {
+    g.scale = load_half(p);
+    unsigned_bytes(nibbles(load_8<2>(p + 2 + (i & 15)), shift), 8.0F, g.q);
+  } else if constexpr (L == WeightLayout::kQ4_1) {
+    const uint32_t halves = load_u32(p);
+    g.scale = half_bits(halves & 0xffffU);
+    g.offset = half_bits(halves >> 16);
+    unsigned_bytes(nibbles(load_8<4>(p + 4 + (i & 15)), shift), 0.0F, g.q);
+  } else if constexpr (L == WeightLayout::kQ5_0) {
+    g.scale = load_half(p);
+    const uint32_t high = load_u32_of_u16(p + 2) >> i;
+    uint2 v = nibbles(load_8<2>(p + 6 + (i & 15)), shift);
+    v.x |= fifth_bits(high);
+    v.y |= fifth_bits(high >> 4);
+    unsigned_bytes(v, 16.0F, g.q);
+  } else if constexpr (L == WeightLayout::kQ5_1) {
+    const uint32_t halves = load_u32(p);
+    g.scale = half_bits(halves & 0xffffU);
+    g.offset = half_bits(halves >> 16);
+    const uint32_t high = load_u32(p + 4) >> i;
+    uint2 v = nibbles(load_8<4>(p + 8 + (i & 15)), shift);
+    v.x |= fifth_bits(high);
+    v.y |= fifth_bits(high >> 4);
+    unsigned_bytes(v, 0.0F, g.q);
+  } else if constexpr (L == WeightLayout::kQ8_0) {
+    g.scale = load_half(p);
+    const uint2 v = load_8<2>(p + 2 + i);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) g.q[j] = static_cast<float>(static_cast<int8_t>(byte_of(v, j)));
+  } else if constexpr (L == WeightLayout::kQ4_K) {
+    k_scale_min(p, sub, g);
+    unsigned_bytes(nibbles(load_8<4>(p + 16 + (sub >> 1) * 32 + at), (sub & 1) * 4), 0.0F, g.q);
+  } else if constexpr (L == WeightLayout::kQ5_K) {
+    k_scale_min(p, sub, g);
+    uint2 v = nibbles(load_8<4>(p + 48 + (sub >> 1) * 32 + at), (sub & 1) * 4);
+    const uint2 high = load_8<4>(p + 16 + at);
+    v.x |= ((high.x >> sub) & 0x01010101U) << 4;
+    v.y |= ((high.y >> sub) & 0x01010101U) << 4;
+    unsigned_bytes(v, 0.0F, g.q);
+  } else {
+    static_assert(L == WeightLayout::kQ6_K);
+    const int half = sub >> 2;
+    const int quarter = sub & 3;
+    uint2 v = nibbles(load_8<2>(p + half * 64 + (quarter & 1) * 32 + at), (quarter >> 1) * 4);
+    const uint2 high = load_8<2>(p + 128 + half * 32 + at);
+    v.x |= ((high.x >> (2 * quarter)) & 0x03030303U) << 4;
+    v.y |= ((high.y >> (2 * quarter)) & 0x03030303U) << 4;
+    unsigned_bytes(v, 32.0F, g.q);
+    const auto scale = static_cast<int8_t>(p[192 + half * 8 + quarter * 2 + (at >> 4)]);
+    g.scale = __fmul_rn(load_half(p + 208), static_cast<float>(scale));
+  }
+}
+
+template <WeightLayout L>
+constexpr int block_elements() {
+  constexpr int kElements[] = {1, 1, 1, 32, 32, 32, 32, 32, 256, 256, 256, 64};
+  return kElements[static_cast<int>(L)];
+}
+template <WeightLayout L>
+constexpr int block_bytes() {
+  constexpr int kBytes[] = {4, 2, 2, 18, 20, 22, 24, 34, 144, 176, 210, 32};
+  return kBytes[static_cast<int>(L)];
+}
+
+}  // namespace dequantize
+
+/// Columns [col, col + 8) of a row; col is a multiple of 8, and w.groups.
+template <WeightLayout L>
+__device__ inline Group8 load_group8(const DeviceWeight& w, int64_t row, int64_t col) {
+  namespace dq = dequantize;
+  Group8 g;
+  g.scale = 1.0F;
+  g.offset = 0.0F;
+  if constexpr (is_dense(L)) {
+    constexpr int kBytes = dq::block_bytes<L>();
+    dq::dense_8<L>(w.data + row * w.row_bytes + col * kBytes, g.q);
+  } else if constexpr (L == WeightLayout::kNF4) {
+    const int64_t flat = row * w.cols + col;
+    const uint32_t v = dq::load_u32(w.data + (flat >> 1));
+    g.scale = dq::nf4_scale(w.nf4, flat >> 6);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      g.q[2 * j] = w.nf4.code[(v >> (8 * j + 4)) & 15U];
+      g.q[2 * j + 1] = w.nf4.code[(v >> (8 * j)) & 15U];
+    }
+  } else {
+    constexpr int kElements = dq::block_elements<L>();
+    constexpr int kBytes = dq::block_bytes<L>();
+    const auto c = static_cast<uint32_t>(col);  // a row has fewer than 2^32 columns
+    const uint32_t block = c / kElements;
+    dq::block_8<L>(w.data + row * w.row_bytes + static_cast<int64_t>(block) * kBytes, static_cast<int>(c % kElements), g);
+  }
+  return g;
+}
+
+/// The same multiplied out: the values that the CPU expands to.
+template <WeightLayout L>
+__device__ inline void decode_group8(const DeviceWeight& w, int64_t row, int64_t col, float (&out)[8]) {
+  const Group8 g = load_group8<L>(w, row, col);
+#pragma unroll
+  for (int j = 0; j < 8; ++j) {
+    out[j] = is_dense(L) ? g.q[j] : __fmul_rn(g.q[j], g.scale);
+    if constexpr (has_offset(L)) out[j] = __fadd_rn(out[j], g.offset);
+  }
+}
+
+/// One value at any place.
+template <WeightLayout L>
+__device__ inline float decode_element(const DeviceWeight& w, int64_t row, int64_t col) {
+  namespace dq = dequantize;
+  if constexpr (L == WeightLayout::kF32) {
+    return reinterpret_cast<const float*>(w.data + row * w.row_bytes)[col];
+  } else if constexpr (L == WeightLayout::kF16) {
+    return dq::load_half(w.data + row * w.row_bytes + 2 * col);
+  } else if constexpr (L == WeightLayout::kBF16) {
+    return dq::bf16_bits(dq::load_u16(w.data + row * w.row_bytes + 2 * col));
+  } else if constexpr (L == WeightLayout::kNF4) {
+    const int64_t flat = row * w.cols + col;
+    const uint32_t pair = w.data[flat >> 1];
+    return __fmul_rn(w.nf4.code[flat % 2 == 0 ? pair >> 4 : pair & 15U], dq::nf4_scale(w.nf4, flat >> 6));
+  } else {
+    float v[8];
+    decode_group8<L>(w, row, col & ~int64_t{7}, v);
+    float value = v[0];
+#pragma unroll
+    for (int j = 1; j < 8; ++j) value = static_cast<int>(col & 7) == j ? v[j] : value;
+    return value;
+  }
+}
+
+/// decode_group8 for any weight; col is a multiple of 8 and the eight lie inside the row.
+template <WeightLayout L>
+__device__ inline void decode8(const DeviceWeight& w, int64_t row, int64_t col, float (&out)[8]) {
+  if constexpr (is_dense(L) || L == WeightLayout::kNF4) {
+    if (!w.groups) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j) out[j] = decode_element<L>(w, row, col + j);
+      return;
+    }
+  }
+  decode_group8<L>(w, row, col, out);
+}
+
+/// Columns [col, col + 32); col is a multiple of 32 and the 32 lie inside the row.
+template <WeightLayout L>
+__device__ inline void decode32(const DeviceWeight& w, int64_t row, int64_t col, float (&out)[32]) {
+#pragma unroll
+  for (int part = 0; part < 4; ++part) {
+    float v[8];
+    decode8<L>(w, row, col + 8 * part, v);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) out[8 * part + j] = v[j];
+  }
+}
+
+/// One value where the layout is not known at compile time: for single values, not for loops over rows.
+__device__ inline float decode_element(const DeviceWeight& w, int64_t row, int64_t col) {
+  switch (w.layout) {
+    case WeightLayout::kF32: return decode_element<WeightLayout::kF32>(w, row, col);
+    case WeightLayout::kF16: return decode_element<WeightLayout::kF16>(w, row, col);
+    case WeightLayout::kBF16: return decode_element<WeightLayout::kBF16>(w, row, col);
+    case WeightLayout::kQ4_0: return decode_element<WeightLayout::kQ4_0>(w, row, col);
+    case WeightLayout::kQ4_1: return decode_element<WeightLayout::kQ4_1>(w, row, col);
+    case WeightLayout::kQ5_0: return decode_element<WeightLayout::kQ5_0>(w, row, col);
+    case WeightLayout::kQ5_1: return decode_element<WeightLayout::kQ5_1>(w, row, col);
+    case WeightLayout::kQ8_0: return decode_element<WeightLayout::kQ8_0>(w, row, col);
+    case WeightLayout::kQ4_K: return decode_element<WeightLayout::kQ4_K>(w, row, col);
+    case WeightLayout::kQ5_K: return decode_element<WeightLayout::kQ5_K>(w, row, col);
+    case WeightLayout::kQ6_K: return decode_element<WeightLayout::kQ6_K>(w, row, col);
+    case WeightLayout::kNF4: return decode_element<WeightLayout::kNF4>(w, row, col);
+  }
+  return 0.0F;
+}
+
+}  // namespace tenfold::cuda

@@ -1,0 +1,194 @@
+// NF4 for a few tokens. A table look-up per value would cost more than reading the weight, so a byte is looked up as a whole: its two
+// codes in bf16 are the register that a tensor core's product takes. The table lies in shared memory once for every bank, so that no two
+// lanes collide. A warp takes 16 rows and 256 columns at a time; a block of 64 has its own scale, so a product (16 x 8) holds x of the
+// first block of its 128 columns in columns 0..3 and of the second in 4..7, zeros elsewhere.
+#include "ops/cuda/gemv.cuh"
+
+namespace tenfold::cuda {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kRows = 16;
+constexpr int kCols = 256;  ///< of a warp at a time: two halves of two blocks
+constexpr int kBlocksPerSm = 3;
+constexpr int kLanes = kWarps * 32 / kRows;  ///< that finish a row
+
+/// Of one lane: 32 codes of each half and of rows g and g + 8, where g = lane / 4.
+struct Codes {
+  uint4 pairs[2][2];   ///< [half][row]
+  uint32_t scales[2];  ///< [row]: absmax8 of the four blocks
+  float absmax[2][2];  ///< [half][row]: absmax, or the nested one
+};
+
+struct Shared {
+  uint32_t pairs[256][32];  ///< two codes in bf16, the same in every column
+  float nested_code[256];
+  float parts[2][kWarps][kRows][kGemvTokens];
+};
+
+__device__ inline void fill(Shared& shared, const Nf4Scales& nf4) {
+  const unsigned byte = threadIdx.x;
+  static_assert(kWarps * 32 == 256);
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(nf4.code[byte >> 4], nf4.code[byte & 15U]);
+  const uint32_t bits = *reinterpret_cast<const uint32_t*>(&pair);
+  // Each lane begins at another bank.
+#pragma unroll
+  for (unsigned i = 0; i < 8; ++i) reinterpret_cast<uint4*>(shared.pairs[byte])[(i + byte) % 8] = {bits, bits, bits, bits};
+  if (nf4.absmax8 != nullptr) shared.nested_code[byte] = nf4.nested_code[byte];
+}
+
+/// absmax8 of four blocks of a row, as far as they exist.
+__device__ inline uint32_t load_scales(const uint8_t* absmax8, int64_t flat, int existing) {
+  if (existing == 4 && reinterpret_cast<uintptr_t>(absmax8 + flat) % 4 == 0) return dequantize::load_u32(absmax8 + flat);
+  uint32_t bytes = 0;
+  for (int i = 0; i < existing; ++i) bytes |= static_cast<uint32_t>(absmax8[flat + i]) << (8 * i);
+  return bytes;
+}
+
+__device__ inline Codes load_codes(const DeviceWeight& w, int64_t tile, int64_t part, int lane) {
+  Codes c;
+  const int64_t col = part * kCols;
+  const int64_t row_blocks = w.cols / 64;
+  const int existing = static_cast<int>(max(int64_t{0}, min((w.cols - col) / 64, int64_t{4})));
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int64_t row = min(tile * kRows + lane / 4 + 8 * r, w.rows - 1);
+    const int64_t flat = row * row_blocks + part * 4;
+    const uint8_t* p = w.data + row * (w.cols / 2) + col / 2 + lane % 4 * 16;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int block = 2 * half + lane % 4 / 2;
+      c.pairs[half][r] = {0, 0, 0, 0};
+      c.absmax[half][r] = 0.0F;
+      if (block >= existing) continue;
+      c.pairs[half][r] = __ldcs(reinterpret_cast<const uint4*>(p + half * 64));
+      c.absmax[half][r] = w.nf4.absmax8 == nullptr ? w.nf4.absmax[flat + block] : w.nf4.nested_absmax[(flat + block) >> 8];
+    }
+    c.scales[r] = w.nf4.absmax8 == nullptr ? 0 : load_scales(w.nf4.absmax8, flat, existing);
+  }
+  return c;
+}
+
+/// The two codes of byte `index` of a word, from the lane's own column of the table (`lane_bytes` = 4 lane).
+__device__ inline uint32_t look_up(const Shared& shared, uint32_t word, int index, uint32_t lane_bytes) {
+  const uint32_t shifted = index == 0 ? word << 7 : word >> (8 * index - 7);
+  const uint32_t at = (shifted & 0x7f80U) | lane_bytes;
+  return *reinterpret_cast<const uint32_t*>(reinterpret_cast<const char*>(shared.pairs) + at);
+}
+
+/// c (16 x 8) += a (16 x 16) b (16 x 8).
+__device__ inline void multiply(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+/// total += the lane's part of 16 rows and 256 columns: rows g, g, g + 8, g + 8 by tokens 2 (lane % 2) and + 1.
+__device__ inline void add_products(const GemvTask& task, const Shared& shared, const Codes& codes, int64_t part, int lane,
+                                    float (&total)[4]) {
+  const Nf4Scales& nf4 = task.w.nf4;
+  // As an operand the lane holds column g: token g % 4, of its own block only.
+  const int token = lane / 4 % 4;
+  const bool own = token < task.tokens && lane / 16 == lane % 4 / 2;
+  const Bf16* x = static_cast<const Bf16*>(task.x) + token * task.x_stride;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int64_t col = part * kCols + half * 128 + lane % 4 * 32;
+    uint4 xs[4] = {};
+    if (own && col < task.w.cols) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) xs[i] = reinterpret_cast<const uint4*>(x + col)[i];
+    }
+    float c[2][4] = {};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const auto word = [i](const uint4& v) { return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w; };
+      const uint32_t upper = word(codes.pairs[half][0]);
+      const uint32_t lower = word(codes.pairs[half][1]);
+      const auto at = [&](uint32_t v, int index) { return look_up(shared, v, index, static_cast<uint32_t>(lane) * 4); };
+      multiply(c[0], at(upper, 0), at(lower, 0), at(upper, 1), at(lower, 1), xs[i].x, xs[i].y);
+      multiply(c[1], at(upper, 2), at(lower, 2), at(upper, 3), at(lower, 3), xs[i].z, xs[i].w);
+    }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float scale = codes.absmax[half][r];
+      if (nf4.absmax8 != nullptr) {
+        const uint32_t code = (codes.scales[r] >> (8 * (2 * half + lane % 4 / 2))) & 0xffU;
+        scale = __fadd_rn(__fmul_rn(shared.nested_code[code], scale), nf4.nested_offset);
+      }
+      // A block past the last column has x = 0, so its scale does not matter.
+      total[2 * r] += scale * (c[0][2 * r] + c[1][2 * r]);
+      total[2 * r + 1] += scale * (c[0][2 * r + 1] + c[1][2 * r + 1]);
+    }
+  }
+}
+
+/// Sums over the block's warps and finishes the tile's rows.
+__device__ inline void finish_tile(const GemvTask& task, float (&parts)[kWarps][kRows][kGemvTokens], int64_t tile, float (&total)[4]) {
+  const int warp = static_cast<int>(threadIdx.x / 32);
+  const int lane = static_cast<int>(threadIdx.x % 32);
+#pragma unroll
+  for (float& v : total) v += __shfl_xor_sync(0xffffffffU, v, 2);  // the first and the second blocks
+  if (lane % 4 < 2) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r)
+#pragma unroll
+      for (int t = 0; t < 2; ++t) parts[warp][lane / 4 + 8 * r][lane % 4 * 2 + t] = total[2 * r + t];
+  }
+  __syncthreads();
+  const int row = static_cast<int>(threadIdx.x) / kLanes;
+  const int column = static_cast<int>(threadIdx.x) % kLanes;
+  float sum = 0.0F;
+  if (column < kGemvTokens)
+    for (int i = 0; i < kWarps; ++i) sum += parts[i][row][column];
+  if (task.rank > 0) wait_for_branch();
+  finish_row<Bf16, kGemvTokens, kLanes>(task, tile * kRows + row, column, sum);
+}
+
+/// Blocks of warps stride over tiles of 16 rows, the warps of one over the columns; what comes next is loaded before what is there is
+/// multiplied.
+__global__ void __launch_bounds__(kWarps * 32, kBlocksPerSm) nf4_kernel(const __grid_constant__ GemvTask task) {
+  __shared__ Shared shared;
+  const int warp = static_cast<int>(threadIdx.x / 32);
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int64_t tiles = (task.w.rows + kRows - 1) / kRows;
+  const int64_t steps = (task.w.cols + kCols * kWarps - 1) / (kCols * kWarps);
+  int64_t tile = blockIdx.x;
+  int64_t step = 0;
+  Codes codes = load_codes(task.w, tile, warp, lane);
+  fill(shared, task.w.nf4);
+  __syncthreads();
+  int buffer = 0;
+  float total[4] = {};
+  while (tile < tiles) {
+    const bool last = step + 1 == steps;
+    const int64_t next_tile = last ? tile + gridDim.x : tile;
+    const int64_t next_step = last ? 0 : step + 1;
+    Codes next = codes;
+    if (next_tile < tiles) next = load_codes(task.w, next_tile, next_step * kWarps + warp, lane);
+    add_products(task, shared, codes, step * kWarps + warp, lane, total);
+    if (last) {
+      finish_tile(task, shared.parts[buffer], tile, total);
+      buffer ^= 1;  // a warp may begin the next tile while another still reads this one's sums
+#pragma unroll
+      for (float& v : total) v = 0.0F;
+    }
+    codes = next;
+    tile = next_tile;
+    step = next_step;
+  }
+}
+
+}  // namespace
+
+bool takes_nf4(const GemvTask& task, DType x) {
+  return task.w.layout == WeightLayout::kNF4 && x == DType::kBF16 && task.w.cols % 64 == 0 &&
+         reinterpret_cast<uintptr_t>(task.w.data) % 16 == 0;
+}
+
+void gemv_nf4(Context& context, const GemvTask& task) {
+  const int64_t tiles = ceil_div(task.w.rows, int64_t{kRows});
+  launch_gemv(context, nf4_kernel, std::min(tiles, int64_t{kBlocksPerSm} * context.multiprocessors()), kWarps * 32, task);
+}
+
+}  // namespace tenfold::cuda

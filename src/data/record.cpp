@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "data/files.h"
 #include "format/json.h"
 #include "format/mapped_file.h"
 
@@ -49,22 +50,6 @@ Spec parse_spec(const std::string& text, const std::string& data_root) {
   }
   if (spec.path.empty()) throw_input("data '{}': the path is empty", text);
   return spec;
-}
-
-std::vector<std::string> files_of(const std::string& path) {
-  std::error_code fault;
-  const auto status = fs::status(path, fault);
-  if (!fs::exists(status)) throw_input("data '{}': no such file or folder", path);
-  if (!fs::is_directory(status)) return {path};
-  std::vector<std::string> files;
-  for (const auto& entry : fs::directory_iterator(path, fault)) {
-    const std::string extension = entry.path().extension().string();
-    if (entry.is_regular_file() && (extension == ".jsonl" || extension == ".json")) files.push_back(entry.path().string());
-  }
-  if (fault) throw_io("{}: cannot list the folder: {}", path, fault.message());
-  if (files.empty()) throw_input("data '{}': the folder holds no .jsonl or .json file", path);
-  std::sort(files.begin(), files.end());
-  return files;
 }
 
 ChatMessage message_of(const Json& turn, int64_t index, const std::string& at) {
@@ -162,7 +147,7 @@ std::vector<Record> load_records(std::span<const std::string> specs, const std::
   for (size_t place = 0; place < specs.size(); ++place) {
     const Spec spec = parse_spec(specs[place], data_root);
     std::vector<Record> records;
-    for (const std::string& file : files_of(spec.path)) read_file(file, records);
+    for (const std::string& file : files_at(spec.path, "data", {".jsonl", ".json"})) read_file(file, records);
     if (spec.count && *spec.count > static_cast<int64_t>(records.size()))
       spdlog::warn("data '{}': {} records asked for, all {} taken", specs[place], *spec.count, records.size());
     if (spec.count) sample(records, *spec.count, seed, place);

@@ -1,17 +1,14 @@
 #include "data/text_corpus.h"
 
 #include "core/error.h"
+#include "data/files.h"
 #include "format/mapped_file.h"
 
-#include <algorithm>
 #include <cctype>
-#include <filesystem>
 #include <utility>
 
 namespace tenfold {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr size_t kWrapWidth = 80;  // a hard-wrapped line is at most this long
 
@@ -99,22 +96,6 @@ std::string join_lines(std::span<const std::string_view> lines, bool unwrap) {
   return out;
 }
 
-std::vector<std::string> text_files_of(const std::string& path) {
-  std::error_code fault;
-  const auto status = fs::status(path, fault);
-  if (!fs::exists(status)) throw_input("text '{}': no such file or folder", path);
-  if (!fs::is_directory(status)) return {path};
-  std::vector<std::string> files;
-  for (const auto& entry : fs::directory_iterator(path, fault)) {
-    const std::string extension = entry.path().extension().string();
-    if (entry.is_regular_file() && (extension == ".txt" || extension == ".md")) files.push_back(entry.path().string());
-  }
-  if (fault) throw_io("{}: cannot list the folder: {}", path, fault.message());
-  if (files.empty()) throw_input("text '{}': the folder holds no .txt or .md file", path);
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 }  // namespace
 
 int64_t first_invalid_utf8(std::string_view text) {
@@ -169,7 +150,7 @@ std::vector<TextDocument> load_text(std::span<const std::string> paths, Unwrap u
   if (paths.empty()) throw_input("no text: give --text with at least one file or folder");
   std::vector<TextDocument> documents;
   for (const std::string& path : paths) {
-    for (const std::string& file : text_files_of(path)) {
+    for (const std::string& file : files_at(path, "text", {".txt", ".md"})) {
       documents.push_back(clean_text(file, read_text_file(file), unwrap));
       if (documents.back().text.empty()) throw_input("{}: the file holds no text", file);
     }

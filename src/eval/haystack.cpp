@@ -2,12 +2,12 @@
 
 #include "core/checked.h"
 #include "core/error.h"
+#include "data/files.h"
 #include "data/text_corpus.h"
 #include "eval/metrics/numbers.h"
 #include "eval/metrics/text.h"
 #include "format/mapped_file.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -22,26 +22,14 @@ std::string read_valid(const std::string& path) {
   return text;
 }
 
-std::vector<std::string> text_files(const std::string& folder) {
-  std::vector<std::string> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const auto extension = entry.path().extension();
-    if (entry.is_regular_file() && (extension == ".txt" || extension == ".md")) paths.push_back(entry.path().string());
-  }
-  if (paths.empty()) throw_input("{}: no *.txt or *.md file in this folder; name a text file, or a folder that has some", folder);
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
-
 }  // namespace
 
 std::string load_haystack(const std::string& path, const Tokenizer& tokenizer, int64_t longest) {
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) throw_input("haystack {}: no such file or folder", path);
-  if (!std::filesystem::is_directory(path, error)) return std::string(strip(read_valid(path)));
+  const std::vector<std::string> files = files_at(path, "haystack", {".txt", ".md"});
+  if (!std::filesystem::is_directory(path)) return std::string(strip(read_valid(path)));
   std::string text;
   int64_t tokens = 0;
-  for (const std::string& file : text_files(path)) {
+  for (const std::string& file : files) {
     const std::string part = read_valid(file);
     tokens += static_cast<int64_t>(tokenizer.encode(part).size());
     text += part;

@@ -47,58 +47,39 @@ GgufWriter::GgufWriter(int64_t alignment) : alignment_(alignment) {
   if (alignment != kGgufDefaultAlignment) set("general.alignment", static_cast<uint32_t>(alignment));
 }
 
-void GgufWriter::begin_key(std::string_view key, uint32_t type) {
+void GgufWriter::begin_key(std::string_view key, GgufType type) {
   TENFOLD_CHECK(!key.empty() && static_cast<int64_t>(key.size()) <= kGgufMaxKey, "key of {} bytes", key.size());
   TENFOLD_CHECK(names_.insert("k:" + std::string(key)).second, "{}: set twice", key);
   put_string(metadata_, key);
-  put(metadata_, type);
+  put(metadata_, static_cast<uint32_t>(type));
   ++key_count_;
 }
 
-void GgufWriter::set(std::string_view key, uint32_t value) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kU32));
+template <typename T>
+void GgufWriter::set_scalar(std::string_view key, GgufType type, T value) {
+  begin_key(key, type);
   put(metadata_, value);
 }
-void GgufWriter::set(std::string_view key, int32_t value) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kI32));
-  put(metadata_, value);
+template <typename T>
+void GgufWriter::set_array(std::string_view key, GgufType type, const std::vector<T>& values) {
+  begin_key(key, GgufType::kArray);
+  put_array(metadata_, type, values);
 }
-void GgufWriter::set(std::string_view key, uint64_t value) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kU64));
-  put(metadata_, value);
-}
-void GgufWriter::set(std::string_view key, int64_t value) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kI64));
-  put(metadata_, value);
-}
-void GgufWriter::set(std::string_view key, float value) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kF32));
-  put(metadata_, value);
-}
-void GgufWriter::set(std::string_view key, double value) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kF64));
-  put(metadata_, value);
-}
-void GgufWriter::set(std::string_view key, bool value) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kBool));
-  put(metadata_, static_cast<uint8_t>(value));
-}
+
+void GgufWriter::set(std::string_view key, uint32_t value) { set_scalar(key, GgufType::kU32, value); }
+void GgufWriter::set(std::string_view key, int32_t value) { set_scalar(key, GgufType::kI32, value); }
+void GgufWriter::set(std::string_view key, uint64_t value) { set_scalar(key, GgufType::kU64, value); }
+void GgufWriter::set(std::string_view key, int64_t value) { set_scalar(key, GgufType::kI64, value); }
+void GgufWriter::set(std::string_view key, float value) { set_scalar(key, GgufType::kF32, value); }
+void GgufWriter::set(std::string_view key, double value) { set_scalar(key, GgufType::kF64, value); }
+void GgufWriter::set(std::string_view key, bool value) { set_scalar(key, GgufType::kBool, static_cast<uint8_t>(value)); }
 void GgufWriter::set(std::string_view key, std::string_view value) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kString));
+  begin_key(key, GgufType::kString);
   put_string(metadata_, value);
 }
-void GgufWriter::set(std::string_view key, const std::vector<std::string>& values) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kArray));
-  put_array(metadata_, GgufType::kString, values);
-}
-void GgufWriter::set(std::string_view key, const std::vector<int32_t>& values) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kArray));
-  put_array(metadata_, GgufType::kI32, values);
-}
-void GgufWriter::set(std::string_view key, const std::vector<float>& values) {
-  begin_key(key, static_cast<uint32_t>(GgufType::kArray));
-  put_array(metadata_, GgufType::kF32, values);
-}
+void GgufWriter::set(std::string_view key, const std::vector<std::string>& values) { set_array(key, GgufType::kString, values); }
+void GgufWriter::set(std::string_view key, const std::vector<int32_t>& values) { set_array(key, GgufType::kI32, values); }
+void GgufWriter::set(std::string_view key, const std::vector<float>& values) { set_array(key, GgufType::kF32, values); }
 
 int64_t GgufWriter::tensor_bytes(WeightLayout layout, std::span<const int64_t> shape) {
   TENFOLD_CHECK(!shape.empty() && shape.back() % block_elements(layout) == 0, "rows of {} in {}",

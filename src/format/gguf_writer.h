@@ -13,6 +13,8 @@
 
 namespace tenfold {
 
+enum class GgufType : uint32_t;
+
 /// Builds a GGUF v3 file (ggml-org/ggml, docs/gguf.md): metadata in the order given, tensor data aligned to `alignment` bytes.
 /// What it is given is our own: a wrong shape, size or a repeated name aborts (TENFOLD_CHECK).
 class GgufWriter {
@@ -62,7 +64,11 @@ class GgufWriter {
   };
   using Sink = std::function<void(std::span<const std::byte>)>;
 
-  void begin_key(std::string_view key, uint32_t type);
+  void begin_key(std::string_view key, GgufType type);
+  template <typename T>
+  void set_scalar(std::string_view key, GgufType type, T value);
+  template <typename T>
+  void set_array(std::string_view key, GgufType type, const std::vector<T>& values);
   Tensor& describe(std::string_view name, WeightLayout layout, const std::vector<int64_t>& shape);
   void emit(const Sink& sink) const;
 

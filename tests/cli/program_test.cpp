@@ -195,8 +195,8 @@ TEST_F(ProgramTest, AnAdapterKeepsTheRopeDivisorsOfItsModel) {
     return summary_of(run(Words{"logits", "--model", model_, "--prompt", "the water in the well", "--raw", "--json"} + more))
         .at("mean_nll");
   };
-  // Learning nothing, the adapter must change nothing.
-  ASSERT_EQ(run(train("run") + Words{"--learning-rate", "0"}).code, 0);
+  // With steps that f32 cannot see the adapter learns nothing and must change nothing.
+  ASSERT_EQ(run(train("run") + Words{"--learning-rate", "1e-30"}).code, 0);
   EXPECT_EQ(loss({"--adapter", folder_ / "run/adapter"}), loss({}));
   write_tiny_model(folder_ / "plain.gguf");
   EXPECT_NE(loss({"--model", folder_ / "plain.gguf"}), loss({}));

@@ -37,7 +37,7 @@ constexpr auto kCities = std::to_array<sv>(
      "Cebu",     "Busan",   "Sapporo",   "Hobart",     "Dunedin", "Suva",    "Quito",   "Cusco",   "Rosario",   "Recife",
      "Oaxaca",   "Boston",  "Chicago",   "Portland",   "Austin",  "Winnipeg"});
 constexpr auto kPlaces = std::to_array<sv>({"under the third stair",
-                                            "behind the bakery",
+                                            "behind the tannery",
                                             "in the old greenhouse",
                                             "on top of the wardrobe",
                                             "beneath the stone bridge",

@@ -1,11 +1,15 @@
 #include "synth/facts.h"
 
+#include "format/json.h"
+#include "format/mapped_file.h"
+#include "synth/corpus.h"
 #include "synth/fact_shapes.h"
 #include "synth/wording.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 namespace tenfold {
@@ -103,6 +107,47 @@ TEST(FactsTest, EveryShapeIsReached) {
     multi_sizes.insert(maker.multi().parts.size());
   }
   EXPECT_EQ(multi_sizes, (std::set<size_t>{2, 3, 4}));
+}
+
+/// Every run of `count` words of a text, in small letters.
+std::vector<std::string> runs_of(std::string_view text, size_t count) {
+  const auto words = letter_words(text);
+  std::vector<std::string> out;
+  for (size_t i = 0; i + count <= words.size(); ++i) {
+    std::string run = " ";
+    for (size_t k = 0; k < count; ++k) run.append(uncapitalized(words[i + k])).append(" ");
+    out.push_back(std::move(run));
+  }
+  return out;
+}
+
+TEST(FactsTest, NoFactHoldsWordsOfTheHeldOutNeedles) {
+  // Needles that no template resembles are worth nothing once a template holds their words: not their answers, and no four words
+  // in a row.
+  std::vector<std::string> kept;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(TENFOLD_SOURCE_DIR) + "/recipes/needles")) {
+    const std::string path = entry.path().string();
+    const Json needle = parse_json(read_text_file(path), path);
+    for (const char* key : {"needle", "question"}) {
+      for (auto& run : runs_of(needle.at(key).get<std::string>(), 4)) kept.push_back(std::move(run));
+    }
+    const std::string answer = needle.at("answer").get<std::string>();
+    for (auto& run : runs_of(answer, letter_words(answer).size())) kept.push_back(std::move(run));
+  }
+  ASSERT_GT(kept.size(), 50U);
+  for (uint64_t record = 0; record < 800; ++record) {
+    Rng rng(6, record);
+    FactMaker maker(rng);
+    for (int i = 0; i < 9; ++i) {
+      const Fact fact = i % 3 == 2 ? maker.multi() : maker.fact(i % 3 == 1);
+      std::string all;
+      for (const auto& part : fact.parts) all += part + " ";
+      for (const auto& [question, answer] : fact.asks) all.append(question).append(" ").append(answer).append(" ");
+      std::string words = " ";
+      for (const auto word : letter_words(all)) words.append(uncapitalized(word)).append(" ");
+      for (const auto& run : kept) EXPECT_EQ(words.find(run), std::string::npos) << run << "in: " << all;
+    }
+  }
 }
 
 TEST(FactsTest, VeryManyFactsStillWork) {

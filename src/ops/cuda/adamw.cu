@@ -36,7 +36,8 @@ Coefficients coefficients_of(const ops::AdamWArgs& args) {
 }
 
 // torch's order of operations, each rounded by itself (nothing fused), so that trajectories are the CPU's bit for bit.
-__global__ void adamw_elements(Coefficients k, float* parameter, const float* gradient, float* m, float* v, int64_t n, bool vectors) {
+__global__ void adamw_elements(Coefficients k, float* parameter, const float* gradient, float* m, float* v, int64_t n,
+                               bool vectors) {
   constexpr int N = kChunk<float>;
   for_row_chunks<N>(n, vectors, [&](int64_t at, int64_t left, auto whole) {
     const auto grads = load<N>(gradient + at, left, whole);
@@ -75,22 +76,23 @@ __global__ void squares_of_runs(const X* x, int64_t n, int64_t run, bool vectors
   const int64_t begin = blockIdx.x * run;
   const int64_t end = begin + run < n ? begin + run : n;
   double sum[1] = {0};
-  for_chunks<N, 4>(begin + int64_t{N} * threadIdx.x, int64_t{N} * kSumThreads, end, vectors, [&](int64_t at, int64_t left, auto whole) {
-    const auto in = load<N>(x + at, left, whole);
+  for_chunks<N, 4>(begin + int64_t{N} * threadIdx.x, int64_t{N} * kSumThreads, end, vectors,
+                   [&](int64_t at, int64_t left, auto whole) {
+                     const auto in = load<N>(x + at, left, whole);
 #pragma unroll
-    for (int i = 0; i < N; ++i) {
-      const double value = in[i];
-      sum[0] = fma(value, value, sum[0]);
-    }
-  });
+                     for (int i = 0; i < N; ++i) {
+                       const double value = in[i];
+                       sum[0] = fma(value, value, sum[0]);
+                     }
+                   });
   block_sum(sum);
   if (threadIdx.x == 0) sums[blockIdx.x] = sum[0];
 }
 
 }  // namespace
 
-void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient, const TensorView& m,
-                const TensorView& v) {
+void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient,
+                const TensorView& m, const TensorView& v) {
   constexpr int N = kChunk<float>;
   const int64_t n = parameter.elements();
   if (n == 0) return;
@@ -98,8 +100,8 @@ void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parame
   bool vectors = true;
   for (const TensorView* t : {&parameter, &gradient, &m, &v}) vectors = vectors && reinterpret_cast<uintptr_t>(t->data) % 16 == 0;
   const RowGrid grid(context, 1, n, N);
-  adamw_elements<<<grid.blocks, grid.threads, 0, context.stream()>>>(coefficients_of(args), parameter.ptr<float>(),
-                                                                     gradient.ptr<float>(), m.ptr<float>(), v.ptr<float>(), n, vectors);
+  adamw_elements<<<grid.blocks, grid.threads, 0, context.stream()>>>(
+      coefficients_of(args), parameter.ptr<float>(), gradient.ptr<float>(), m.ptr<float>(), v.ptr<float>(), n, vectors);
   TENFOLD_LAUNCHED();
 }
 
@@ -113,8 +115,8 @@ double sum_of_squares(Exec& exec, const TensorView& x) {
   const bool vectors = reinterpret_cast<uintptr_t>(x.data) % 16 == 0;
   with_float(x.dtype, [&](auto type) {
     using X = typename decltype(type)::type;
-    squares_of_runs<<<static_cast<unsigned>(parts), kSumThreads, 0, context.stream()>>>(static_cast<const X*>(x.data), n, run, vectors,
-                                                                                        sums);
+    squares_of_runs<<<static_cast<unsigned>(parts), kSumThreads, 0, context.stream()>>>(static_cast<const X*>(x.data), n, run,
+                                                                                        vectors, sums);
   });
   TENFOLD_LAUNCHED();
   std::array<double, kMaxParts> host{};

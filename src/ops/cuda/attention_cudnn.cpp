@@ -3,6 +3,7 @@
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #define NV_CUDNN_FRONTEND_DISABLE_LOGGING
 #include <cudnn_frontend.h>
+#include <spdlog/spdlog.h>
 
 #include <array>
 #include <bit>
@@ -124,7 +125,12 @@ Plan make_plan(Context& context, const Sdpa& call) {
   }
   auto status = plan.graph->build(context.dnn(), {fe::HeurMode_t::A});
   if (status.is_good()) status = plan.graph->get_workspace_size(plan.workspace);
-  if (status.is_bad()) plan.refusal = status.get_message();
+  if (status.is_bad()) {
+    plan.refusal = status.get_message();
+    spdlog::warn("cuDNN {} refuses the attention {} of {} queries on {} keys, {}/{} heads of {}: {}; a slower kernel computes it",
+                 cudnnGetVersion(), call.backward ? "backward" : "forward", call.queries, call.keys, call.heads, call.kv_heads,
+                 call.head_dim, plan.refusal);
+  }
   return plan;
 }
 
@@ -166,7 +172,7 @@ void sdpa_run(Context& context, const Sdpa& call, void* workspace) {
     pointers.emplace(kDK, call.d_k.data);
     pointers.emplace(kDV, call.d_v.data);
   }
-  const auto status = plan.graph->execute(context.dnn(), pointers, workspace);
+  auto status = plan.graph->execute(context.dnn(), pointers, workspace);
   if (status.is_bad()) throw_device("cuDNN attention of {} queries on {} keys: {}", call.queries, call.keys, status.get_message());
 }
 

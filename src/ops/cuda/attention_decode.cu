@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
-constexpr int kJoinThreads = 256;
+constexpr int kJoinThreads = 1024;
 constexpr int kUnroll = 4;
 constexpr unsigned kAllLanes = 0xffffffffU;
 constexpr float kLog2E = 1.4426950408889634F;
@@ -39,10 +39,18 @@ struct DecodeItem {
   int splits;
 };
 
+/// One item goes with the kernel's arguments, several lie in device memory.
+struct DecodeItems {
+  DecodeItem only{};
+  const DecodeItem* all = nullptr;
+
+  __device__ DecodeItem operator[](unsigned i) const { return all == nullptr ? only : all[i]; }
+};
+
 template <typename T>
 struct DecodeArgs {
   HeadRows<const T> q, k, v;
-  const DecodeItem* items;
+  DecodeItems items;
   float* values;  ///< (partial rows, head_dim): sum of 2^(score - maximum) v
   float2* stats;  ///< (partial rows): the maximum and the sum of 2^(score - maximum), scores in units of log 2
   int kv_heads;
@@ -278,7 +286,7 @@ __global__ void __launch_bounds__(kThreads, R <= 4 ? 3 : 2) range_kernel(DecodeA
 
 template <typename T>
 struct JoinArgs {
-  const DecodeItem* items;
+  DecodeItems items;
   const float* values;
   const float2* stats;
   HeadRows<T> o;
@@ -314,7 +322,7 @@ __global__ void __launch_bounds__(kJoinThreads) join_kernel(JoinArgs<T> args) {
   float value = 0.0F;
   if (set < sets && col < args.head_dim) {
     const float* from = args.values + (item.partial + row) * args.head_dim + col;
-#pragma unroll 4
+#pragma unroll 8
     for (int s = set; s < item.splits; s += sets)
       value = fmaf(relative(stats[s * rows].x, top), from[s * rows * args.head_dim], value);
   }
@@ -390,11 +398,11 @@ void decode_batch(const DecodeCall& call, const std::vector<DecodeItem>& items) 
     rows = std::max(rows, item.queries * call.group());
     splits = std::max<int64_t>(splits, item.splits);
   }
-  const DecodeItem* uploaded = call.context.upload(std::span(items));
+  const DecodeItems device_items{items.front(), items.size() == 1 ? nullptr : call.context.upload(std::span(items))};
   auto* values = call.partials.values.ptr<float>();
   auto* stats = reinterpret_cast<float2*>(call.partials.stats.ptr<float>());
   const auto count = static_cast<unsigned>(items.size());
-  const DecodeArgs<T> args{reads<T>(call.q), reads<T>(call.k), reads<T>(call.v), uploaded, values, stats,
+  const DecodeArgs<T> args{reads<T>(call.q), reads<T>(call.k), reads<T>(call.v), device_items, values, stats,
                            static_cast<int>(call.kv_heads()), static_cast<int>(call.group()), static_cast<int>(call.head_dim()),
                            call.scale * kLog2E};
   const bool whole = args.q.vectors && args.k.vectors && args.v.vectors && call.head_dim() % 8 == 0;
@@ -405,7 +413,7 @@ void decode_batch(const DecodeCall& call, const std::vector<DecodeItem>& items) 
     range_kernel<T, L, R, decltype(chunks)::value><<<grid, kThreads, 0, call.context.stream()>>>(args);
     TENFOLD_LAUNCHED();
   });
-  const JoinArgs<T> join{uploaded, values, stats, writes<T>(call.o), static_cast<float*>(call.lse.data),
+  const JoinArgs<T> join{device_items, values, stats, writes<T>(call.o), static_cast<float*>(call.lse.data),
                          call.lse.empty() ? 0 : call.lse.stride(0), static_cast<int>(call.heads()), static_cast<int>(call.group()),
                          static_cast<int>(call.head_dim())};
   const dim3 grid(static_cast<unsigned>(rows * call.kv_heads()), count);

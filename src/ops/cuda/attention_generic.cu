@@ -21,7 +21,7 @@ constexpr int kDepth = 32;      // e at a time in the first product
 constexpr int kPitch = 68;      // floats from one row of a tile to the next: 16-byte aligned, on other banks
 constexpr int kMaxSlice = 128;  // columns of the output that a block accumulates
 
-struct Tiles {
+struct alignas(16) Tiles {
   float stage[kTile * kPitch];    // two transposed operands of kDepth e, or one operand of the second product
   float weights[kTile * kPitch];  // [n][m]
 };
@@ -184,7 +184,7 @@ __device__ float row_sum(float x) {
 
 template <int G, typename T>
 __global__ void __launch_bounds__(kThreads, 2) forward_kernel(ForwardArgs<T> args) {
-  __shared__ __align__(16) Tiles tiles;
+  __shared__ Tiles tiles;
   const Inputs<T>& in = args.in;
   const QueryTile tile = args.tiles[blockIdx.x];
   const int64_t head = blockIdx.y;
@@ -277,7 +277,7 @@ struct QueryGradArgs {
 /// d_q = scale sum over keys of p (d_o v - delta) k.
 template <int G, typename T, typename Out>
 __global__ void __launch_bounds__(kThreads, 2) query_grad_kernel(QueryGradArgs<T, Out> args) {
-  __shared__ __align__(16) Tiles tiles;
+  __shared__ Tiles tiles;
   const BackwardInputs<T>& inputs = args.inputs;
   const Inputs<T>& in = inputs.in;
   const QueryTile tile = args.tiles[blockIdx.x];
@@ -366,7 +366,7 @@ __device__ void add_key_grads(const BackwardInputs<T>& inputs, const KeyTile& ti
 /// d_v = sum over queries and heads of the group of p d_o, d_k = scale sum of p (d_o v - delta) q.
 template <int G, typename T, typename Out>
 __global__ void __launch_bounds__(kThreads, 2) key_grad_kernel(KeyGradArgs<T, Out> args) {
-  __shared__ __align__(16) Tiles tiles;
+  __shared__ Tiles tiles;
   const Inputs<T>& in = args.inputs.in;
   const KeyTile tile = args.tiles[blockIdx.x];
   const int64_t kv_head = blockIdx.y;

@@ -6,7 +6,8 @@
 namespace tenfold::cuda {
 namespace {
 
-// As tenfold::bf16 rounds (core/dtype.h): a NaN keeps its sign and upper bits, where the hardware's conversion makes every NaN the same.
+// As tenfold::bf16 rounds (core/dtype.h): a NaN keeps its sign and upper bits, where the hardware's conversion makes every NaN
+// the same.
 template <typename T>
 __device__ T rounded(float x) {
   if constexpr (std::is_same_v<T, Bf16>) {
@@ -51,8 +52,8 @@ __global__ void add_rows(const X* x, float* y, const __grid_constant__ RowMap<2>
 
 // y[y_rows[i]] = x[x_rows[i]] in units of any size; no list of rows means all in order.
 template <typename Unit>
-__global__ void copy_rows(const Unit* x, int64_t x_stride, const int64_t* x_rows, Unit* y, int64_t y_stride, const int64_t* y_rows,
-                          int64_t count, int64_t length) {
+__global__ void copy_rows(const Unit* x, int64_t x_stride, const int64_t* x_rows, Unit* y, int64_t y_stride,
+                          const int64_t* y_rows, int64_t count, int64_t length) {
   for (int64_t row = blockIdx.y; row < count; row += gridDim.y) {
     const Unit* from = x + (x_rows == nullptr ? row : x_rows[row]) * x_stride;
     Unit* to = y + (y_rows == nullptr ? row : y_rows[row]) * y_stride;
@@ -67,14 +68,15 @@ void launch_copy(Context& context, const TensorView& x, const int64_t* x_rows, c
   constexpr int64_t kUnit = sizeof(Unit);
   const int64_t length = x.dim(1) * size / kUnit;
   const RowGrid grid(context, count, length, 1);
-  copy_rows<<<grid.blocks, grid.threads, 0, context.stream()>>>(static_cast<const Unit*>(x.data), x.stride(0) * size / kUnit, x_rows,
-                                                                static_cast<Unit*>(y.data), y.stride(0) * size / kUnit, y_rows, count,
-                                                                length);
+  copy_rows<<<grid.blocks, grid.threads, 0, context.stream()>>>(static_cast<const Unit*>(x.data), x.stride(0) * size / kUnit,
+                                                                x_rows, static_cast<Unit*>(y.data), y.stride(0) * size / kUnit,
+                                                                y_rows, count, length);
   TENFOLD_LAUNCHED();
 }
 
 // In the largest units that both tensors' rows are made of.
-void copy(Context& context, const TensorView& x, const int64_t* x_rows, const TensorView& y, const int64_t* y_rows, int64_t count) {
+void copy(Context& context, const TensorView& x, const int64_t* x_rows, const TensorView& y, const int64_t* y_rows,
+          int64_t count) {
   const int64_t size = size_of(x.dtype);
   const uint64_t all = reinterpret_cast<uintptr_t>(x.data) | reinterpret_cast<uintptr_t>(y.data) |
                        static_cast<uint64_t>(x.stride(0) * size) | static_cast<uint64_t>(y.stride(0) * size) |
@@ -93,8 +95,8 @@ struct Mask {
 };
 
 template <typename X, typename Y>
-__global__ void dropout_rows(const X* x, int64_t x_stride, const int64_t* token_index, Mask mask, Y* y, int64_t y_stride, int64_t count,
-                             int64_t length, bool vectors) {
+__global__ void dropout_rows(const X* x, int64_t x_stride, const int64_t* token_index, Mask mask, Y* y, int64_t y_stride,
+                             int64_t count, int64_t length, bool vectors) {
   constexpr int N = kChunk<X, Y>;
   for (int64_t row = blockIdx.y; row < count; row += gridDim.y) {
     const uint64_t row_key = mixed(mask.stream, static_cast<uint64_t>(token_index[row]));
@@ -142,14 +144,15 @@ __global__ void argmax_rows(const float* x, int64_t stride, int64_t count, int64
   const unsigned lane = threadIdx.x % 32;
   for (int64_t row = blockIdx.x; row < count; row += gridDim.x) {
     Candidate best;
-    for_chunks<N, 4>(int64_t{N} * threadIdx.x, int64_t{N} * blockDim.x, length, vectors, [&](int64_t col, int64_t left, auto whole) {
-      const auto in = load<N>(x + row * stride + col, left, whole);
+    for_chunks<N, 4>(int64_t{N} * threadIdx.x, int64_t{N} * blockDim.x, length, vectors,
+                     [&](int64_t col, int64_t left, auto whole) {
+                       const auto in = load<N>(x + row * stride + col, left, whole);
 #pragma unroll
-      for (int i = 0; i < N; ++i) {
-        const Candidate candidate{in[i], static_cast<int32_t>(col + i)};
-        if (i < left && precedes(candidate, best)) best = candidate;
-      }
-    });
+                       for (int i = 0; i < N; ++i) {
+                         const Candidate candidate{in[i], static_cast<int32_t>(col + i)};
+                         if (i < left && precedes(candidate, best)) best = candidate;
+                       }
+                     });
     best = best_of_warp(best);
     if (lane == 0) warps[threadIdx.x / 32] = best;
     __syncthreads();
@@ -235,7 +238,8 @@ void argmax(Exec& exec, const TensorView& x, std::span<int32_t> out) {
   auto* indices = temporary<int32_t>(context, x.dim(0));
   const auto threads = static_cast<unsigned>(std::clamp<int64_t>(round_up(ceil_div(x.dim(1), 4), 32), 32, 1024));
   const auto blocks = static_cast<unsigned>(std::min<int64_t>(x.dim(0), int64_t{16} * context.multiprocessors()));
-  argmax_rows<<<blocks, threads, 0, context.stream()>>>(x.ptr<float>(), x.stride(0), x.dim(0), x.dim(1), takes_vectors(x, 4), indices);
+  argmax_rows<<<blocks, threads, 0, context.stream()>>>(x.ptr<float>(), x.stride(0), x.dim(0), x.dim(1), takes_vectors(x, 4),
+                                                        indices);
   TENFOLD_LAUNCHED();
   context.download(out, indices);
 }

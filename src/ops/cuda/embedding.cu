@@ -38,8 +38,8 @@ struct Run {
   int64_t count = 0;
 };
 
-// A block takes some columns of one run and adds its tokens in their order; enough rows are read ahead that a frequent token does not
-// hold up the rest.
+// A block takes some columns of one run and adds its tokens in their order; enough rows are read ahead that a frequent token does
+// not hold up the rest.
 __global__ void backward_runs(const Run* runs, const int32_t* tokens, const float* d_y, int64_t d_y_stride, float* d_table,
                               int64_t d_table_stride, int64_t d, int64_t column_blocks, bool vectors) {
   constexpr int N = kChunk<float>;
@@ -69,8 +69,8 @@ __global__ void backward_runs(const Run* runs, const int32_t* tokens, const floa
   });
 }
 
-/// The tokens sorted by id, those of one id in their order, and where each id's lie; the longest runs first, so that none is left for
-/// the end.
+/// The tokens sorted by id, those of one id in their order, and where each id's lie; the longest runs first, so that none is left
+/// for the end.
 struct Occurrences {
   std::vector<int32_t> tokens;
   std::vector<Run> runs;

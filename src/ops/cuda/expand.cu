@@ -68,24 +68,25 @@ __global__ void __launch_bounds__(kGroups* kRowLanes)
   if (at >= cols) return;
   const int count = static_cast<int>(min(cols - at, int64_t{8}));
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTileRows + threadIdx.y;
-  float v[kRowsPerThread][8];
-  // All loads before the first store, which might be to where they read.
   if constexpr (is_dense(L) || L == WeightLayout::kNF4) {
     if (!w.groups || count < 8) {
-      for (int i = 0; i < kRowsPerThread; ++i) {
-        if (first + i * kRowLanes >= rows) return;
-        take<L>(w, row + first + i * kRowLanes, col + at, count, v[0]);
-        store_group(out + (first + i * kRowLanes) * stride + at, v[0], count);
+      for (int64_t r = first; r < min(rows, first + kTileRows); r += kRowLanes) {
+        float v[8];
+        take<L>(w, row + r, col + at, count, v);
+        store_group(out + r * stride + at, v, count);
       }
       return;
     }
   }
+  Raw8 raw[kRowsPerThread];
 #pragma unroll
-  for (int i = 0; i < kRowsPerThread; ++i) decode_group8<L>(w, row + min(first + i * kRowLanes, rows - 1), col + at, v[i]);
+  for (int i = 0; i < kRowsPerThread; ++i) raw[i] = load_raw8<L>(w, row_at(w, row + min(first + i * kRowLanes, rows - 1)), col + at);
 #pragma unroll
   for (int i = 0; i < kRowsPerThread; ++i) {
     const int64_t r = first + i * kRowLanes;
-    if (r < rows) store_group(out + r * stride + at, v[i], 8);
+    float v[8];
+    multiply_out<L>(decode_raw8<L>(w, raw[i], col + at), v);
+    if (r < rows) store_group(out + r * stride + at, v, 8);
   }
 }
 
@@ -96,25 +97,24 @@ __global__ void __launch_bounds__(kGroups* kRowLanes)
   if (at >= cols) return;
   const int count = static_cast<int>(min(cols - at, int64_t{8}));
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTileRows + threadIdx.y;
-  const bool whole = from.groups && at < from.cols;
-  const bool inside = first + (kRowsPerThread - 1) * kRowLanes < from.rows;
-  float v[kRowsPerThread][8];
-  if (whole && inside) {
+  const bool whole = from.groups && at < from.cols && first + kTileRows - kRowLanes < from.rows;
+  Raw8 raw[kRowsPerThread];
+  if (whole) {
 #pragma unroll
-    for (int i = 0; i < kRowsPerThread; ++i) decode_group8<L>(from, first + i * kRowLanes, at, v[i]);
-  } else {
-    const auto left = static_cast<int>(max(int64_t{0}, min(from.cols - at, int64_t{8})));
-    for (int i = 0; i < kRowsPerThread; ++i) {
-      const int64_t r = first + i * kRowLanes;
-      take<L>(from, r, at, r < from.rows ? left : 0, v[i]);
-    }
+    for (int i = 0; i < kRowsPerThread; ++i) raw[i] = load_raw8<L>(from, row_at(from, first + i * kRowLanes), at);
   }
+  const auto left = static_cast<int>(max(int64_t{0}, min(from.cols - at, int64_t{8})));
 #pragma unroll
   for (int i = 0; i < kRowsPerThread; ++i) {
     const int64_t r = first + i * kRowLanes;
+    float v[8];
+    if (whole)
+      multiply_out<L>(decode_raw8<L>(from, raw[i], at), v);
+    else
+      take<L>(from, r, at, r < from.rows ? left : 0, v);
 #pragma unroll
-    for (int j = 0; j < 8; ++j) v[i][j] = __fmul_rn(v[i][j], scale);
-    if (r < rows) store_group(to + r * stride + at, v[i], count);
+    for (int j = 0; j < 8; ++j) v[j] = __fmul_rn(v[j], scale);
+    if (r < rows) store_group(to + r * stride + at, v, count);
   }
 }
 

@@ -6,62 +6,95 @@
 namespace tenfold::cuda {
 namespace {
 
-// A block of kWarps warps makes kRows rows of W (kTokens values each): lane i of warp j takes columns 8 (32 j + i) and so on, eight at a
-// time, of all the rows, so that x is read once for them. Each row's parts are summed over the lanes, then over the warps, always in the
-// same order.
+// A block of kWarps warps makes kRows rows of W (kTokens values each): its threads stride over the columns of all the rows, eight at a
+// time, so that x is read once for them; what two strides need is loaded before it is used. Each row's parts are summed over the lanes,
+// then over the warps, always in the same order.
 constexpr int kWarps = 4;
 constexpr int kMainRows = 4;
+constexpr uint32_t kStride = kWarps * 32 * 8;
 static_assert(kMainRows <= kWarps);
 
 template <typename X>
-__device__ inline void load_x(const GemvTask& task, int token, int64_t col, float (&x)[8]) {
-  constexpr WeightLayout kLayout = std::is_same_v<X, float> ? WeightLayout::kF32 : WeightLayout::kBF16;
-  const X* p = static_cast<const X*>(task.x) + token * task.x_stride + col;
-  dequantize::dense_8<kLayout>(reinterpret_cast<const uint8_t*>(p), x);
-}
+constexpr WeightLayout kLayoutOf = std::is_same_v<X, float> ? WeightLayout::kF32 : WeightLayout::kBF16;
 
 /// total[token] += eight columns of one row times x.
 template <WeightLayout L, int kTokens>
-__device__ inline void add_dot(const Group8& g, const float (&x)[kTokens][8], const float (&x_sum)[kTokens], float (&total)[kTokens]) {
+__device__ inline void add_dot(const Group8& g, const Group8 (&x)[kTokens], float (&total)[kTokens]) {
 #pragma unroll
   for (int t = 0; t < kTokens; ++t) {
     float dot = 0.0F;
+    float x_sum = 0.0F;
 #pragma unroll
-    for (int j = 0; j < 8; ++j) dot += g.q[j] * x[t][j];
+    for (int j = 0; j < 8; ++j) {
+      dot += g.q[j] * x[t].q[j];
+      x_sum += x[t].q[j];  // the same for every row of the block
+    }
     total[t] += is_dense(L) ? dot : dot * g.scale;
-    if constexpr (has_offset(L)) total[t] += g.offset * x_sum[t];
+    if constexpr (has_offset(L)) total[t] += g.offset * x_sum;
   }
 }
 
-/// Every lane's part of the sums of kRows rows from `first`.
-template <WeightLayout L, typename X, int kRows, int kTokens, bool kGroups>
-__device__ inline void dot_rows(const GemvTask& task, const DeviceWeight& w, int64_t first, float (&total)[kRows][kTokens]) {
-  const auto cols = static_cast<uint32_t>(w.cols);
-#pragma unroll 2
-  for (uint32_t col = threadIdx.x * 8; col < cols; col += kWarps * 256) {
-    float x[kTokens][8];
-    float x_sum[kTokens] = {};
+/// x of every token at the columns of a group; zeros for tokens and columns that do not exist.
+template <typename X, int kTokens>
+struct Activations {
+  Raw8 raw[kTokens];
+
+  __device__ Activations(const GemvTask& task, uint32_t col, bool exists) {
+    const DeviceWeight none;
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
-#pragma unroll
-      for (int j = 0; j < 8; ++j) x[t][j] = 0.0F;
-      if (t < task.tokens) load_x<X>(task, t, col, x[t]);
-      if constexpr (has_offset(L)) {
-#pragma unroll
-        for (int j = 0; j < 8; ++j) x_sum[t] += x[t][j];
-      }
+      raw[t] = {};
+      const RowAt row{static_cast<const uint8_t*>(task.x) + t * task.x_stride * static_cast<int64_t>(sizeof(X)), 0};
+      if (exists && t < task.tokens) raw[t] = load_raw8<kLayoutOf<X>>(none, row, col);
     }
+  }
+  __device__ void widen_to(Group8 (&x)[kTokens]) const {
+    const DeviceWeight none;
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) x[t] = decode_raw8<kLayoutOf<X>>(none, raw[t], 0);
+  }
+};
+
+/// A thread's part of the sums of kRows rows from `first`; w.groups.
+template <WeightLayout L, typename X, int kRows, int kTokens>
+__device__ inline void dot_rows(const GemvTask& task, const DeviceWeight& w, int64_t first, float (&total)[kRows][kTokens]) {
+  const auto cols = static_cast<uint32_t>(w.cols);
+  RowAt rows[kRows];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) rows[r] = row_at(w, min(first + r, w.rows - 1));
+  for (uint32_t col = threadIdx.x * 8; col < cols; col += 2 * kStride) {
+    const bool second = col + kStride < cols;
+    const uint32_t at[2] = {col, second ? col + kStride : col};
+    Raw8 raw[2][kRows];
+#pragma unroll
+    for (int i = 0; i < 2; ++i)
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) raw[i][r] = load_raw8<L>(w, rows[r], at[i]);
+    const Activations<X, kTokens> activations[2] = {{task, at[0], true}, {task, at[1], second}};
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      Group8 x[kTokens];
+      activations[i].widen_to(x);
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) add_dot<L, kTokens>(decode_raw8<L>(w, raw[i][r], at[i]), x, total[r]);
+    }
+  }
+}
+
+/// The same for weights that no vector load can take.
+template <WeightLayout L, typename X, int kRows, int kTokens>
+__device__ inline void dot_odd_rows(const GemvTask& task, const DeviceWeight& w, int64_t first, float (&total)[kRows][kTokens]) {
+  const auto cols = static_cast<uint32_t>(w.cols);
+  for (uint32_t col = threadIdx.x * 8; col < cols; col += kStride) {
+    Group8 x[kTokens];
+    Activations<X, kTokens>(task, col, true).widen_to(x);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      const int64_t row = min(first + r, w.rows - 1);
-      if constexpr (kGroups) {
-        add_dot<L, kTokens>(load_group8<L>(w, row, col), x, x_sum, total[r]);
-      } else {
-        Group8 g{{}, 1.0F, 0.0F};
-        for (int j = 0; j < 8; ++j)
-          if (col + j < cols) g.q[j] = decode_element<L>(w, row, col + j);
-        add_dot<L, kTokens>(g, x, x_sum, total[r]);
-      }
+      Group8 g{{}, 1.0F, 0.0F};
+#pragma unroll
+      for (int j = 0; j < 8; ++j)
+        if (col + j < cols) g.q[j] = decode_element<L>(w, min(first + r, w.rows - 1), col + j);
+      add_dot<L, kTokens>(g, x, total[r]);
     }
   }
 }
@@ -80,13 +113,9 @@ __global__ void __launch_bounds__(kWarps * 32) gemv_kernel(const __grid_constant
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kRows;
   float total[kRows][kTokens] = {};
   if constexpr (is_dense(L) || L == WeightLayout::kNF4) {
-    if (w.groups)
-      dot_rows<L, X, kRows, kTokens, true>(task, w, first, total);
-    else
-      dot_rows<L, X, kRows, kTokens, false>(task, w, first, total);
-  } else {
-    dot_rows<L, X, kRows, kTokens, true>(task, w, first, total);
+    if (!w.groups) dot_odd_rows<L, X, kRows, kTokens>(task, w, first, total);
   }
+  if (w.groups) dot_rows<L, X, kRows, kTokens>(task, w, first, total);
   const int warp = static_cast<int>(threadIdx.x / 32);
   const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll

@@ -10,14 +10,29 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kRows = 16;
 constexpr int kCols = 256;  ///< of a warp at a time: two halves of two blocks
-constexpr int kBlocksPerSm = 3;
+constexpr int kBlocksPerSm = 2;
 constexpr int kLanes = kWarps * 32 / kRows;  ///< that finish a row
 
-/// Of one lane: 32 codes of each half and of rows g and g + 8, where g = lane / 4.
+/// What a lane reads of a warp's 16 rows and 256 columns: 32 codes of each half and of rows g and g + 8, where g = lane / 4.
 struct Codes {
   uint4 pairs[2][2];   ///< [half][row]
   uint32_t scales[2];  ///< [row]: absmax8 of the four blocks
   float absmax[2][2];  ///< [half][row]: absmax, or the nested one
+};
+
+/// Where a lane's two rows of a tile begin, at its warp's first columns.
+struct Place {
+  const uint8_t* codes[2];
+  uint32_t block[2];  ///< counted over the whole weight
+
+  __device__ Place(const DeviceWeight& w, int64_t tile, int warp, int lane) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int64_t row = min(tile * kRows + lane / 4 + 8 * r, w.rows - 1);
+      codes[r] = w.data + row * (w.cols / 2) + warp * (kCols / 2) + lane % 4 * 16;
+      block[r] = static_cast<uint32_t>(row * (w.cols / 64)) + static_cast<uint32_t>(warp) * 4;
+    }
+  }
 };
 
 struct Shared {
@@ -38,33 +53,40 @@ __device__ inline void fill(Shared& shared, const Nf4Scales& nf4) {
 }
 
 /// absmax8 of four blocks of a row, as far as they exist.
-__device__ inline uint32_t load_scales(const uint8_t* absmax8, int64_t flat, int existing) {
-  if (existing == 4 && reinterpret_cast<uintptr_t>(absmax8 + flat) % 4 == 0) return dequantize::load_u32(absmax8 + flat);
+__device__ inline uint32_t load_scales(const uint8_t* p, int existing) {
   uint32_t bytes = 0;
-  for (int i = 0; i < existing; ++i) bytes |= static_cast<uint32_t>(absmax8[flat + i]) << (8 * i);
+#pragma unroll 1
+  for (int i = 0; i < existing; ++i) bytes |= static_cast<uint32_t>(p[i]) << (8 * i);
   return bytes;
 }
 
-__device__ inline Codes load_codes(const DeviceWeight& w, int64_t tile, int64_t part, int lane) {
+/// The warp's columns of a step. kWhole: rows are multiples of 256 columns, so all four blocks exist and share a nested scale; else the
+/// row has `row_blocks`, and what lies past them is zero.
+template <bool kWhole>
+__device__ inline Codes load_codes(const DeviceWeight& w, const Place& place, uint32_t step, int warp, int lane) {
   Codes c;
-  const int64_t col = part * kCols;
-  const int64_t row_blocks = w.cols / 64;
-  const int existing = static_cast<int>(max(int64_t{0}, min((w.cols - col) / 64, int64_t{4})));
+  const auto row_blocks = static_cast<int>(w.cols / 64);
+  const int existing = kWhole ? 4 : max(0, min(row_blocks - (static_cast<int>(step) * kWarps + warp) * 4, 4));
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    const int64_t row = min(tile * kRows + lane / 4 + 8 * r, w.rows - 1);
-    const int64_t flat = row * row_blocks + part * 4;
-    const uint8_t* p = w.data + row * (w.cols / 2) + col / 2 + lane % 4 * 16;
+    const uint8_t* p = place.codes[r] + step * (kWarps * kCols / 2);
+    const uint32_t first = place.block[r] + step * (kWarps * 4);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int block = 2 * half + lane % 4 / 2;
+      const int own = 2 * half + lane % 4 / 2;
       c.pairs[half][r] = {0, 0, 0, 0};
       c.absmax[half][r] = 0.0F;
-      if (block >= existing) continue;
+      if (!kWhole && own >= existing) continue;
       c.pairs[half][r] = __ldcs(reinterpret_cast<const uint4*>(p + half * 64));
-      c.absmax[half][r] = w.nf4.absmax8 == nullptr ? w.nf4.absmax[flat + block] : w.nf4.nested_absmax[(flat + block) >> 8];
+      if (w.nf4.absmax8 == nullptr)
+        c.absmax[half][r] = w.nf4.absmax[first + own];
+      else
+        c.absmax[half][r] = kWhole && half == 1 ? c.absmax[0][r] : w.nf4.nested_absmax[(kWhole ? first : first + own) >> 8];
     }
-    c.scales[r] = w.nf4.absmax8 == nullptr ? 0 : load_scales(w.nf4.absmax8, flat, existing);
+    if (w.nf4.absmax8 != nullptr)
+      c.scales[r] = kWhole ? dequantize::load_u32(w.nf4.absmax8 + first) : load_scales(w.nf4.absmax8 + first, existing);
+    else
+      c.scales[r] = 0;
   }
   return c;
 }
@@ -84,7 +106,7 @@ __device__ inline void multiply(float (&c)[4], uint32_t a0, uint32_t a1, uint32_
 }
 
 /// total += the lane's part of 16 rows and 256 columns: rows g, g, g + 8, g + 8 by tokens 2 (lane % 2) and + 1.
-__device__ inline void add_products(const GemvTask& task, const Shared& shared, const Codes& codes, int64_t part, int lane,
+__device__ inline void add_products(const GemvTask& task, const Shared& shared, const Codes& codes, uint32_t part, int lane,
                                     float (&total)[4]) {
   const Nf4Scales& nf4 = task.w.nf4;
   // As an operand the lane holds column g: token g % 4, of its own block only.
@@ -93,9 +115,9 @@ __device__ inline void add_products(const GemvTask& task, const Shared& shared, 
   const Bf16* x = static_cast<const Bf16*>(task.x) + token * task.x_stride;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const int64_t col = part * kCols + half * 128 + lane % 4 * 32;
+    const uint32_t col = part * kCols + half * 128 + static_cast<uint32_t>(lane) % 4 * 32;
     uint4 xs[4] = {};
-    if (own && col < task.w.cols) {
+    if (own && col < static_cast<uint32_t>(task.w.cols)) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) xs[i] = reinterpret_cast<const uint4*>(x + col)[i];
     }
@@ -147,26 +169,33 @@ __device__ inline void finish_tile(const GemvTask& task, float (&parts)[kWarps][
 
 /// Blocks of warps stride over tiles of 16 rows, the warps of one over the columns; what comes next is loaded before what is there is
 /// multiplied.
+template <bool kWhole>
 __global__ void __launch_bounds__(kWarps * 32, kBlocksPerSm) nf4_kernel(const __grid_constant__ GemvTask task) {
   __shared__ Shared shared;
   const int warp = static_cast<int>(threadIdx.x / 32);
   const int lane = static_cast<int>(threadIdx.x % 32);
-  const int64_t tiles = (task.w.rows + kRows - 1) / kRows;
-  const int64_t steps = (task.w.cols + kCols * kWarps - 1) / (kCols * kWarps);
-  int64_t tile = blockIdx.x;
-  int64_t step = 0;
-  Codes codes = load_codes(task.w, tile, warp, lane);
+  const auto tiles = static_cast<uint32_t>((task.w.rows + kRows - 1) / kRows);
+  const auto parts = static_cast<uint32_t>((task.w.cols + kCols - 1) / kCols);
+  const uint32_t steps = (parts + kWarps - 1) / kWarps;
+  uint32_t tile = blockIdx.x;
+  uint32_t step = 0;
+  Place place(task.w, tile, warp, lane);
+  Codes codes{};
+  if (warp < parts) codes = load_codes<kWhole>(task.w, place, 0, warp, lane);
   fill(shared, task.w.nf4);
   __syncthreads();
   int buffer = 0;
   float total[4] = {};
   while (tile < tiles) {
+    const uint32_t part = step * kWarps + static_cast<uint32_t>(warp);
     const bool last = step + 1 == steps;
-    const int64_t next_tile = last ? tile + gridDim.x : tile;
-    const int64_t next_step = last ? 0 : step + 1;
+    const uint32_t next_tile = last ? tile + gridDim.x : tile;
+    const uint32_t next_step = last ? 0 : step + 1;
+    if (last) place = Place(task.w, next_tile, warp, lane);
     Codes next = codes;
-    if (next_tile < tiles) next = load_codes(task.w, next_tile, next_step * kWarps + warp, lane);
-    add_products(task, shared, codes, step * kWarps + warp, lane, total);
+    if (next_tile < tiles && next_step * kWarps + static_cast<uint32_t>(warp) < parts)
+      next = load_codes<kWhole>(task.w, place, next_step, warp, lane);
+    if (part < parts) add_products(task, shared, codes, part, lane, total);
     if (last) {
       finish_tile(task, shared.parts[buffer], tile, total);
       buffer ^= 1;  // a warp may begin the next tile while another still reads this one's sums
@@ -182,13 +211,16 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocksPerSm) nf4_kernel(const __
 }  // namespace
 
 bool takes_nf4(const GemvTask& task, DType x) {
-  return task.w.layout == WeightLayout::kNF4 && x == DType::kBF16 && task.w.cols % 64 == 0 &&
-         reinterpret_cast<uintptr_t>(task.w.data) % 16 == 0;
+  const DeviceWeight& w = task.w;
+  return w.layout == WeightLayout::kNF4 && x == DType::kBF16 && w.cols % 64 == 0 && reinterpret_cast<uintptr_t>(w.data) % 16 == 0 &&
+         w.rows * (w.cols / 64) <= INT32_MAX;
 }
 
 void gemv_nf4(Context& context, const GemvTask& task) {
   const int64_t tiles = ceil_div(task.w.rows, int64_t{kRows});
-  launch_gemv(context, nf4_kernel, std::min(tiles, int64_t{kBlocksPerSm} * context.multiprocessors()), kWarps * 32, task);
+  const int64_t blocks = std::min(tiles, int64_t{kBlocksPerSm} * context.multiprocessors());
+  const bool whole = task.w.cols % kCols == 0 && reinterpret_cast<uintptr_t>(task.w.nf4.absmax8) % 4 == 0;
+  launch_gemv(context, whole ? nf4_kernel<true> : nf4_kernel<false>, blocks, kWarps * 32, task);
 }
 
 }  // namespace tenfold::cuda

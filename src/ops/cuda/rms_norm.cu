@@ -37,8 +37,8 @@ __global__ void forward_rows(const X* x, int64_t x_stride, const float* weight, 
 
 // d_x += r (d_y w - x r mean(d_y w x r)), r the inverse root, which also goes to `inverse` (T) when that is wanted.
 template <typename D, typename X>
-__global__ void backward_rows(const D* d_y, int64_t d_y_stride, const X* x, int64_t x_stride, const float* weight, float eps, float* d_x,
-                              int64_t d_x_stride, int64_t tokens, int64_t d, bool vectors, float* inverse) {
+__global__ void backward_rows(const D* d_y, int64_t d_y_stride, const X* x, int64_t x_stride, const float* weight, float eps,
+                              float* d_x, int64_t d_x_stride, int64_t tokens, int64_t d, bool vectors, float* inverse) {
   constexpr int N = kChunk<D, X, float>;
   const int64_t first = int64_t{N} * threadIdx.x;
   const int64_t step = int64_t{N} * blockDim.x;
@@ -77,8 +77,8 @@ __global__ void backward_rows(const D* d_y, int64_t d_y_stride, const X* x, int6
 
 // partials[part] (D) = the sum of d_y x r over the part's tokens, in their order.
 template <typename D, typename X>
-__global__ void weight_partials(const D* d_y, int64_t d_y_stride, const X* x, int64_t x_stride, const float* inverse, int64_t tokens,
-                                int64_t tokens_of_part, int64_t d, bool vectors, float* partials) {
+__global__ void weight_partials(const D* d_y, int64_t d_y_stride, const X* x, int64_t x_stride, const float* inverse,
+                                int64_t tokens, int64_t tokens_of_part, int64_t d, bool vectors, float* partials) {
   constexpr int N = kChunk<D, X>;
   const int64_t begin = blockIdx.y * tokens_of_part;
   const int64_t end = begin + tokens_of_part < tokens ? begin + tokens_of_part : tokens;
@@ -122,7 +122,8 @@ RowBlocks row_blocks(const Context& context, int64_t tokens, int64_t d, int chun
 
 // Both cuts depend on the number of tokens alone.
 template <typename D, typename X>
-void weight_gradient(const Context& context, const TensorView& d_y, const TensorView& x, const float* inverse, const TensorView& d_weight) {
+void weight_gradient(const Context& context, const TensorView& d_y, const TensorView& x, const float* inverse,
+                     const TensorView& d_weight) {
   constexpr int64_t kMaxParts = 256;
   constexpr int N = kChunk<D, X>;
   const int64_t tokens = x.dim(0);
@@ -132,9 +133,9 @@ void weight_gradient(const Context& context, const TensorView& d_y, const Tensor
   auto* partials = temporary<float>(context, parts * d, round_up(tokens * int64_t{sizeof(float)}, 256));
   constexpr int kThreads = 128;
   const dim3 blocks(static_cast<unsigned>(ceil_div(d, kThreads * N)), static_cast<unsigned>(parts));
-  weight_partials<<<blocks, kThreads, 0, context.stream()>>>(static_cast<const D*>(d_y.data), d_y.stride(0),
-                                                             static_cast<const X*>(x.data), x.stride(0), inverse, tokens,
-                                                             tokens_of_part, d, takes_vectors(d_y, N) && takes_vectors(x, N), partials);
+  weight_partials<<<blocks, kThreads, 0, context.stream()>>>(
+      static_cast<const D*>(d_y.data), d_y.stride(0), static_cast<const X*>(x.data), x.stride(0), inverse, tokens, tokens_of_part,
+      d, takes_vectors(d_y, N) && takes_vectors(x, N), partials);
   TENFOLD_LAUNCHED();
   const RowGrid grid(context, 1, d, 1);
   add_partials<<<grid.blocks, grid.threads, 0, context.stream()>>>(partials, parts, d, d_weight.ptr<float>());
@@ -153,8 +154,8 @@ void rms_norm_forward(Exec& exec, const TensorView& x, const TensorView& weight,
       constexpr int N = kChunk<X, Y>;
       const RowBlocks launch = row_blocks(context, x.dim(0), x.dim(1), N);
       forward_rows<<<launch.blocks, launch.threads, 0, context.stream()>>>(
-          static_cast<const X*>(x.data), x.stride(0), weight.ptr<float>(), eps, static_cast<Y*>(y.data), y.stride(0), x.dim(0), x.dim(1),
-          takes_vectors(x, N) && takes_vectors(weight, N) && takes_vectors(y, N));
+          static_cast<const X*>(x.data), x.stride(0), weight.ptr<float>(), eps, static_cast<Y*>(y.data), y.stride(0), x.dim(0),
+          x.dim(1), takes_vectors(x, N) && takes_vectors(weight, N) && takes_vectors(y, N));
     });
   });
   TENFOLD_LAUNCHED();

@@ -5,8 +5,8 @@ namespace tenfold::cuda {
 namespace {
 
 // One angle a thread, in f64 like the CPU's.
-__global__ void table_rows(const float* inv_freq, const int64_t* positions, double factor, float* cos, int64_t cos_stride, float* sin,
-                           int64_t sin_stride, int64_t count, int64_t half) {
+__global__ void table_rows(const float* inv_freq, const int64_t* positions, double factor, float* cos, int64_t cos_stride,
+                           float* sin, int64_t sin_stride, int64_t count, int64_t half) {
   for (int64_t t = blockIdx.y; t < count; t += gridDim.y) {
     const auto position = static_cast<double>(positions[t]);
     for_row_chunks<1>(half, true, [&](int64_t i, int64_t, auto) {
@@ -28,8 +28,8 @@ struct Heads {
   bool vectors = false;
 };
 
-// A chunk of one head: elements of the lower half with those of the upper. Products and sums are rounded one by one, so that the bits
-// are the CPU's.
+// A chunk of one head: elements of the lower half with those of the upper. Products and sums are rounded one by one, so that the
+// bits are the CPU's.
 template <int N, typename T, typename Extent>
 __device__ void turn(T* low, T* high, const float* cos, const float* sin, float sign, int64_t left, Extent whole) {
   const auto a = load<N>(low, left, whole);
@@ -49,7 +49,8 @@ __device__ void turn(T* low, T* high, const float* cos, const float* sin, float 
 }
 
 template <typename T>
-__global__ void apply_rows(T* x, Heads shape, const float* cos, int64_t cos_stride, const float* sin, int64_t sin_stride, float sign) {
+__global__ void apply_rows(T* x, Heads shape, const float* cos, int64_t cos_stride, const float* sin, int64_t sin_stride,
+                           float sign) {
   constexpr int N = kChunk<T>;
   const int chunks = (shape.half + N - 1) / N;
   const int items = shape.heads * chunks;
@@ -62,9 +63,9 @@ __global__ void apply_rows(T* x, Heads shape, const float* cos, int64_t cos_stri
       const float* cosines = cos + t * cos_stride + col;
       const float* sines = sin + t * sin_stride + col;
       if (shape.vectors) {
-        turn<N>(low, low + shape.half, cosines, sines, sign, N, Whole{});
+        turn<N>(low, low + shape.half, cosines, sines, sign, N, WholeChunk{});
       } else {
-        turn<N>(low, low + shape.half, cosines, sines, sign, shape.half - col, Part{});
+        turn<N>(low, low + shape.half, cosines, sines, sign, shape.half - col, PartChunk{});
       }
     }
   }

@@ -4,8 +4,8 @@
 namespace tenfold::cuda {
 namespace {
 
-// 1 / (1 + e^-x) to about 2 ulp, and exactly 1 where e^-x vanishes beside 1. The exponent is held below 2^126, where the hardware's
-// reciprocal and the step that refines it stay finite; a NaN is lost here and returns through the factor x.
+// 1 / (1 + e^-x) to about 2 ulp, and exactly 1 where e^-x vanishes beside 1. The exponent is held below 2^126, where the
+// hardware's reciprocal and the step that refines it stay finite; a NaN is lost here and returns through the factor x.
 __device__ float sigmoid(float x) {
   const float y = __fadd_rn(1.0F, expf(fminf(-x, 87.0F)));
   float s = 0;
@@ -32,7 +32,8 @@ __global__ void forward_rows(const T* gate, const T* up, T* a, const __grid_cons
 }
 
 template <typename D, typename T>
-__global__ void backward_rows(const D* d_a, const T* gate, const T* up, T* d_gate, T* d_up, const __grid_constant__ RowMap<5> rows) {
+__global__ void backward_rows(const D* d_a, const T* gate, const T* up, T* d_gate, T* d_up,
+                              const __grid_constant__ RowMap<5> rows) {
   constexpr int N = kChunk<D, T>;
   for (int64_t row = blockIdx.y; row < rows.count; row += gridDim.y) {
     const D* grads = d_a + rows.offset(0, row);
@@ -67,8 +68,8 @@ void swiglu_forward(Exec& exec, const TensorView& gate, const TensorView& up, co
     using T = typename decltype(type)::type;
     const RowMap<3> rows(kChunk<T>, {&gate, &up, &a});
     const RowGrid grid(context, rows.count, rows.length, kChunk<T>);
-    forward_rows<<<grid.blocks, grid.threads, 0, context.stream()>>>(static_cast<const T*>(gate.data), static_cast<const T*>(up.data),
-                                                                     static_cast<T*>(a.data), rows);
+    forward_rows<<<grid.blocks, grid.threads, 0, context.stream()>>>(
+        static_cast<const T*>(gate.data), static_cast<const T*>(up.data), static_cast<T*>(a.data), rows);
   });
   TENFOLD_LAUNCHED();
 }

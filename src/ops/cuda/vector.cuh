@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <type_traits>
 
-/// What the memory-bound kernels share: 16-byte accesses with a scalar way for odd strides, rows of strided tensors, sums over a block
-/// in a fixed order, Philox.
+/// What the memory-bound kernels share: 16-byte accesses with a scalar way for odd strides, rows of strided tensors, sums over a
+/// block in a fixed order, Philox.
 namespace tenfold::cuda {
 
 using Bf16 = __nv_bfloat16;  ///< the two bytes of tenfold::bf16
@@ -56,16 +56,16 @@ struct alignas(kChunkAlignment<T, N>) Chunk {
   __device__ void set(int i, float x) { element[i] = narrow<T>(x); }
 };
 
-using Whole = std::true_type;   ///< all N elements of a chunk are there, at an aligned address
-using Part = std::false_type;  ///< as many as `count`, at any address
+using WholeChunk = std::true_type;  ///< all N elements of a chunk are there, at an aligned address
+using PartChunk = std::false_type;  ///< as many as `count`, at any address
 
 template <int N, typename T>
-__device__ Chunk<T, N> load(const T* p, int64_t, Whole) {
+__device__ Chunk<T, N> load(const T* p, int64_t, WholeChunk) {
   return *reinterpret_cast<const Chunk<T, N>*>(p);
 }
 /// Zeros after the last element.
 template <int N, typename T>
-__device__ Chunk<T, N> load(const T* p, int64_t count, Part) {
+__device__ Chunk<T, N> load(const T* p, int64_t count, PartChunk) {
   Chunk<T, N> out{};
 #pragma unroll
   for (int i = 0; i < N; ++i)
@@ -74,19 +74,19 @@ __device__ Chunk<T, N> load(const T* p, int64_t count, Part) {
 }
 
 template <int N, typename T>
-__device__ void store(T* p, int64_t, Whole, const Chunk<T, N>& chunk) {
+__device__ void store(T* p, int64_t, WholeChunk, const Chunk<T, N>& chunk) {
   *reinterpret_cast<Chunk<T, N>*>(p) = chunk;
 }
 template <int N, typename T>
-__device__ void store(T* p, int64_t count, Part, const Chunk<T, N>& chunk) {
+__device__ void store(T* p, int64_t count, PartChunk, const Chunk<T, N>& chunk) {
 #pragma unroll
   for (int i = 0; i < N; ++i)
     if (i < count) p[i] = chunk.element[i];
 }
 
-/// body(col, left, Whole or Part) on the chunks at first, first + step ... of a row. With `vectors` (its rows are aligned) only the last
-/// chunk may be a part. Whole chunks have no branch between their loads, so that those of one chunk, and of kAtOnce where the body
-/// stores nothing, are all on their way before the first is waited for.
+/// body(col, left, WholeChunk or PartChunk) on the chunks at first, first + step ... of a row. With `vectors` (its rows are
+/// aligned) only the last chunk may be a part. Whole chunks have no branch between their loads, so that those of one chunk, and
+/// of kAtOnce where the body stores nothing, are all on their way before the first is waited for.
 template <int N, int kAtOnce = 1, typename Body>
 __device__ void for_chunks(int64_t first, int64_t step, int64_t length, bool vectors, const Body& body) {
   int64_t col = first;
@@ -94,14 +94,14 @@ __device__ void for_chunks(int64_t first, int64_t step, int64_t length, bool vec
     if constexpr (kAtOnce > 1) {
       for (; col + (kAtOnce - 1) * step + N <= length; col += kAtOnce * step) {
 #pragma unroll
-        for (int i = 0; i < kAtOnce; ++i) body(col + i * step, int64_t{N}, Whole{});
+        for (int i = 0; i < kAtOnce; ++i) body(col + i * step, int64_t{N}, WholeChunk{});
       }
     }
 #pragma unroll 1
-    for (; col + N <= length; col += step) body(col, int64_t{N}, Whole{});
+    for (; col + N <= length; col += step) body(col, int64_t{N}, WholeChunk{});
   }
 #pragma unroll 1
-  for (; col < length; col += step) body(col, length - col, Part{});
+  for (; col < length; col += step) body(col, length - col, PartChunk{});
 }
 
 /// True where every row of the tensor begins at an address for chunks of n elements.
@@ -113,8 +113,8 @@ inline bool takes_vectors(const TensorView& t, int n) {
   return aligned;
 }
 
-/// The common rows of K tensors of one shape: leading dimensions that are contiguous in all of them are merged into longer rows, so that
-/// contiguous tensors are one row.
+/// The common rows of K tensors of one shape: leading dimensions that are contiguous in all of them are merged into longer rows,
+/// so that contiguous tensors are one row.
 template <size_t K>
 struct RowMap {
   int64_t count = 1;
@@ -129,7 +129,8 @@ struct RowMap {
     if (t.rank > 0) length = t.dim(t.rank - 1);
     for (int d = t.rank - 2; d >= 0; --d) {
       if (t.dim(d) == 1) continue;
-      const bool merges = outer == 0 && std::all_of(tensors.begin(), tensors.end(), [&](const TensorView* x) { return x->stride(d) == length; });
+      const bool merges =
+          outer == 0 && std::all_of(tensors.begin(), tensors.end(), [&](const TensorView* x) { return x->stride(d) == length; });
       if (merges) {
         length *= t.dim(d);
         continue;
@@ -233,8 +234,8 @@ __device__ inline uint64_t mixed(uint64_t a, uint64_t b) {
   return z ^ (z >> 31);
 }
 
-/// n values of device memory for what lives inside one op only (partial sums, a result on its way to the host), from byte `at` on: the
-/// products' workspace, which the stream gives to one op at a time.
+/// n values of device memory for what lives inside one op only (partial sums, a result on its way to the host), from byte `at`
+/// on: the products' workspace, which the stream gives to one op at a time.
 template <typename T>
 T* temporary(const Context& context, int64_t n, int64_t at = 0) {
   const int64_t end = at + n * static_cast<int64_t>(sizeof(T));

@@ -1,0 +1,244 @@
+// Which body attends a segment: split keys for a few queries, cuDNN for what it does fastest, the generic tiles for the rest.
+#include "core/checked.h"
+#include "device/cuda/context.h"
+#include "ops/cuda/attention_bodies.h"
+#include "ops/cuda/attention_cudnn.h"
+#include "ops/cuda/bodies.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace tenfold::cuda {
+namespace {
+
+constexpr int64_t kBlock = 128;                          // queries and keys come in multiples of it for cuDNN
+constexpr int64_t kGroupBytes = int64_t{576} << 20;      // of cuDNN's backward: above it, a few kv heads at a time
+constexpr int64_t kLeastBytes = int64_t{4} << 20;        // planned for its forward, whatever it asks for with other flags
+constexpr int64_t kAlignment = 256;                      // of its workspace, as cudaMalloc gives
+constexpr int64_t kMostElements = int64_t{1} << 31;      // of a tensor in one call of cuDNN: nothing is promised beyond
+
+struct Heads {
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+};
+
+bool takes_cudnn(const Heads& h, DType dtype) { return dtype == DType::kBF16 && (h.head_dim == 64 || h.head_dim == 128); }
+
+bool whole_blocks(const AttentionSegment& s) {
+  return queries_of(s) > 0 && queries_of(s) % kBlock == 0 && keys_of(s) % kBlock == 0;
+}
+
+/// 16-byte aligned rows and heads.
+bool aligned(const TensorView& t) {
+  const auto fits = [](int64_t stride) { return stride * size_of(DType::kBF16) % 16 == 0; };
+  return t.dtype == DType::kBF16 && reinterpret_cast<uintptr_t>(t.data) % 16 == 0 && fits(t.stride(0)) && fits(t.stride(1));
+}
+
+bool all_aligned(std::initializer_list<const TensorView*> tensors) {
+  return std::all_of(tensors.begin(), tensors.end(), [](const TensorView* t) { return aligned(*t); });
+}
+
+/// What cuDNN's backward asks for: d_q in f32, d_k and d_v of every query head, the sums of d_o o.
+int64_t backward_bytes(int64_t queries, int64_t keys, int64_t heads, int64_t head_dim) {
+  return heads * (queries * (4 * head_dim + 4) + keys * 4 * head_dim);
+}
+
+/// Kv heads of one call of cuDNN: a function of the sizes alone. Few heads at a time bound the workspace, and are no slower where there
+/// are many keys (performance.md, 9.4).
+int64_t kv_heads_at_once(bool backward, int64_t queries, int64_t keys, const Heads& h) {
+  if (!backward) return queries * h.heads * h.head_dim < kMostElements ? h.kv_heads : 1;
+  int64_t at_once = h.kv_heads;
+  while (at_once > 1 &&
+         (h.kv_heads % at_once != 0 || backward_bytes(queries, keys, h.heads / h.kv_heads * at_once, h.head_dim) > kGroupBytes))
+    --at_once;
+  return at_once;
+}
+
+SdpaTensor part_of(const TensorView& t, int64_t row, int64_t head) {
+  if (t.empty()) return {};
+  return {static_cast<std::byte*>(t.data) + (row * t.stride(0) + head * t.stride(1)) * size_of(t.dtype), t.stride(0), t.stride(1)};
+}
+
+/// The tensors of a call, forward or backward.
+struct Operands {
+  const TensorView& q;
+  const TensorView& k;
+  const TensorView& v;
+  const TensorView& o;
+  const TensorView& lse;
+  float scale;
+  TensorView d_o;
+  ops::AttentionGrads grads;
+
+  Heads heads() const { return {q.dim(1), k.dim(1), q.dim(2)}; }
+  bool backward() const { return !d_o.empty(); }
+  bool suits_cudnn() const {
+    return takes_cudnn(heads(), q.dtype) && all_aligned({&q, &k, &v, &o}) &&
+           (!backward() || all_aligned({&d_o, &grads.d_q, &grads.d_k, &grads.d_v}));
+  }
+};
+
+/// A segment's call for the kv heads from `first` on; lse (heads, queries) is contiguous.
+Sdpa call_of(const Operands& t, const AttentionSegment& s, int64_t first, int64_t at_once, float* lse) {
+  const Heads h = t.heads();
+  const int64_t group = h.heads / h.kv_heads;
+  Sdpa c;
+  c.backward = t.backward();
+  c.queries = queries_of(s);
+  c.keys = keys_of(s);
+  c.heads = at_once * group;
+  c.kv_heads = at_once;
+  c.head_dim = h.head_dim;
+  c.scale = t.scale;
+  c.with_lse = lse != nullptr;
+  c.q = part_of(t.q, s.q_begin, first * group);
+  c.k = part_of(t.k, s.k_begin, first);
+  c.v = part_of(t.v, s.k_begin, first);
+  c.o = part_of(t.o, s.q_begin, first * group);
+  c.d_o = part_of(t.d_o, s.q_begin, first * group);
+  c.d_q = part_of(t.grads.d_q, s.q_begin, first * group);
+  c.d_k = part_of(t.grads.d_k, s.k_begin, first);
+  c.d_v = part_of(t.grads.d_v, s.k_begin, first);
+  if (lse != nullptr) c.lse = lse + first * group * c.queries;
+  return c;
+}
+
+void copy_columns(Context& context, float* to, int64_t to_stride, const float* from, int64_t from_stride, int64_t cols, int64_t rows) {
+  const auto bytes = [](int64_t n) { return static_cast<size_t>(n) * sizeof(float); };
+  TENFOLD_CUDA(cudaMemcpy2DAsync(to, bytes(std::max(to_stride, cols)), from, bytes(std::max(from_stride, cols)), bytes(cols),
+                                 static_cast<size_t>(rows), cudaMemcpyDefault, context.stream()));
+}
+
+void* take_workspace(Workspace& scratch, int64_t bytes) {
+  const auto address = reinterpret_cast<uintptr_t>(scratch.bytes(bytes + kAlignment));
+  return reinterpret_cast<void*>(round_up(static_cast<int64_t>(address), kAlignment));
+}
+
+/// False where cuDNN refuses the segment.
+bool run_cudnn(Exec& exec, const Operands& t, const AttentionSegment& s) {
+  Context& context = context_of(exec);
+  const Workspace::Scope scope(exec.scratch);
+  const Heads h = t.heads();
+  const int64_t queries = queries_of(s);
+  const int64_t at_once = kv_heads_at_once(t.backward(), queries, keys_of(s), h);
+  const bool with_lse = !t.lse.empty();
+  // cuDNN reads and writes (heads, queries) without gaps; a segment of several is a range of columns.
+  const bool copies = with_lse && h.heads > 1 && t.lse.stride(0) != queries;
+  float* const whole = with_lse ? t.lse.ptr<float>() + s.q_begin : nullptr;
+  float* const lse = copies ? exec.scratch.tensor("segment lse", DType::kF32, {h.heads, queries}).ptr<float>() : whole;
+  const SdpaPlan& plan = sdpa_plan(context, call_of(t, s, 0, at_once, lse));
+  if (!plan.refusal.empty()) return false;
+  void* const workspace = take_workspace(exec.scratch, plan.workspace);
+  if (copies && t.backward()) copy_columns(context, lse, queries, whole, t.lse.stride(0), queries, h.heads);
+  for (int64_t first = 0; first < h.kv_heads; first += at_once) sdpa_run(context, call_of(t, s, first, at_once, lse), workspace);
+  if (copies && !t.backward()) copy_columns(context, whole, t.lse.stride(0), lse, queries, queries, h.heads);
+  return true;
+}
+
+bool covers_queries(std::span<const AttentionSegment> segments, int64_t tokens) {
+  int64_t covered = 0;
+  for (const auto& s : segments) covered += queries_of(s);
+  return covered == tokens;
+}
+
+/// How segments that have queries share out the keys.
+struct KeyCover {
+  bool all = true;        ///< every key belongs to one
+  bool overlaps = false;  ///< some key belongs to several
+
+  KeyCover(std::span<const AttentionSegment> segments, int64_t keys) {
+    std::vector<AttentionSegment> sorted;
+    for (const auto& s : segments)
+      if (queries_of(s) > 0) sorted.push_back(s);
+    std::sort(sorted.begin(), sorted.end(),
+              [](const AttentionSegment& a, const AttentionSegment& b) { return a.k_begin < b.k_begin; });
+    int64_t done = 0;
+    for (const auto& s : sorted) {
+      all = all && s.k_begin <= done;
+      overlaps = overlaps || s.k_begin < done;
+      done = std::max(done, s.k_end);
+    }
+    all = all && done == keys;
+  }
+};
+
+/// Asks cuDNN about contiguous tensors of whole blocks of these sizes.
+int64_t cudnn_bytes(Context& context, bool backward, int64_t queries, int64_t keys, const Heads& h) {
+  const int64_t at_once = kv_heads_at_once(backward, queries, keys, h);
+  const int64_t group = h.heads / h.kv_heads;
+  const SdpaTensor query_rows{nullptr, h.heads * h.head_dim, h.head_dim};
+  const SdpaTensor key_rows{nullptr, h.kv_heads * h.head_dim, h.head_dim};
+  Sdpa c;
+  c.backward = backward;
+  c.queries = queries;
+  c.keys = keys;
+  c.heads = at_once * group;
+  c.kv_heads = at_once;
+  c.head_dim = h.head_dim;
+  c.scale = 1.0F / std::sqrt(static_cast<float>(h.head_dim));
+  c.q = c.o = query_rows;
+  c.k = c.v = key_rows;
+  if (backward) {
+    c.d_o = c.d_q = query_rows;
+    c.d_k = c.d_v = key_rows;
+  }
+  const SdpaPlan& plan = sdpa_plan(context, c);
+  if (!plan.refusal.empty()) return 0;
+  if (!backward) return std::max(plan.workspace, kLeastBytes);
+  if (at_once == h.kv_heads) return plan.workspace;
+  // Shorter segments take more heads at once, up to kGroupBytes by our count; cuDNN's may be somewhat larger.
+  const double surplus = static_cast<double>(plan.workspace) / static_cast<double>(backward_bytes(queries, keys, c.heads, h.head_dim));
+  return std::max(plan.workspace, static_cast<int64_t>(std::max(1.0, surplus) * static_cast<double>(kGroupBytes)));
+}
+
+}  // namespace
+
+void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, const TensorView& v,
+                       std::span<const ops::AttentionSegment> segments, float scale, const TensorView& o, const TensorView& lse) {
+  if (!covers_queries(segments, q.dim(0))) zero_heads(exec, o);
+  const Operands operands{q, k, v, o, lse, scale, {}, {}};
+  const bool fast = operands.suits_cudnn();
+  std::vector<AttentionSegment> few;
+  std::vector<AttentionSegment> rest;
+  for (const auto& s : segments) {
+    if (queries_of(s) == 0) continue;
+    if (queries_of(s) <= kDecodeQueries && q.dim(2) <= kDecodeHeadDim)
+      few.push_back(s);
+    else if (!fast || !whole_blocks(s) || !run_cudnn(exec, operands, s))
+      rest.push_back(s);
+  }
+  if (!few.empty()) attention_decode(exec, q, k, v, few, scale, o, lse);
+  if (!rest.empty()) attention_generic_forward(exec, q, k, v, rest, scale, o, lse);
+}
+
+void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, const TensorView& k, const TensorView& v,
+                        const TensorView& o, const TensorView& lse, std::span<const ops::AttentionSegment> segments, float scale,
+                        const ops::AttentionGrads& grads) {
+  const KeyCover cover(segments, k.dim(0));
+  if (!covers_queries(segments, q.dim(0))) zero_heads(exec, grads.d_q);
+  if (!cover.all)
+    for (const TensorView* t : {&grads.d_k, &grads.d_v}) zero_heads(exec, *t);
+  const Operands operands{q, k, v, o, lse, scale, d_o, grads};
+  // cuDNN's gradients replace what is there, so keys of several segments are summed by the generic body.
+  const bool fast = !cover.overlaps && operands.suits_cudnn();
+  std::vector<AttentionSegment> rest;
+  for (const auto& s : segments)
+    if (queries_of(s) > 0 && (!fast || !whole_blocks(s) || !run_cudnn(exec, operands, s))) rest.push_back(s);
+  if (!rest.empty()) attention_generic_backward(exec, d_o, q, k, v, o, lse, rest, scale, grads);
+}
+
+int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim) {
+  const int64_t slow = std::max(attention_generic_scratch_bytes(tokens, heads),
+                                attention_decode_scratch_bytes(tokens, keys, heads, kv_heads, head_dim));
+  const Heads h{heads, kv_heads, head_dim};
+  const int64_t queries = tokens / kBlock * kBlock;
+  const int64_t whole_keys = keys / kBlock * kBlock;
+  if (!takes_cudnn(h, exec.compute) || queries == 0 || whole_keys < queries) return slow;
+  Context& context = context_of(exec);
+  const int64_t workspace = std::max(cudnn_bytes(context, false, queries, whole_keys, h), cudnn_bytes(context, true, queries, whole_keys, h));
+  return std::max(slow, workspace_bytes(DType::kF32, {heads, tokens}) + workspace_bytes(DType::kU8, {workspace + kAlignment}));
+}
+
+}  // namespace tenfold::cuda

@@ -91,15 +91,15 @@ void check_bench(const OptionTable& table, const BenchOptions& options, std::vec
   }
 }
 
-LoadedModel load_bench_model(const BenchOptions& options, const CommonOptions& common, Console& console) {
-  if (options.shape.empty()) return load_model(options.model, common, console);
-  auto device = open_device(common);
+LoadedModel load_bench_model(const BenchOptions& options, Context& context) {
+  if (options.shape.empty()) return load_model(options.model, context);
+  auto device = open_device(context);
   const DType compute = compute_dtype(options.model, *device);
   Model model =
-      Model::random(config_of_shape(options.shape), weight_layout_by_name(options.layout), static_cast<uint64_t>(common.seed));
+      Model::random(config_of_shape(options.shape), weight_layout_by_name(options.layout), static_cast<uint64_t>(context.common.seed));
   if (device->kind() != DeviceKind::kCpu) model = model.copied_to(*device);
-  console.note(fmt::format("random weights of shape {} in {}, {}, {}", options.shape, options.layout, name_of(compute),
-                           device->description()));
+  context.console.note(fmt::format("random weights of shape {} in {}, {}, {}", options.shape, options.layout, name_of(compute),
+                                   device->description()));
   return {std::move(device), std::move(model), std::nullopt, compute};
 }
 

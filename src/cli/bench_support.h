@@ -25,7 +25,7 @@ void check_bench(const OptionTable& table, const BenchOptions& options, std::vec
 /// A layout of --layout: f32, bf16, q4_0, q4_1, q8_0, nf4. InputError otherwise.
 WeightLayout weight_layout_by_name(const std::string& name);
 /// The model of --model, or random weights of --shape in --layout.
-LoadedModel load_bench_model(const BenchOptions& options, const CommonOptions& common, Console& console);
+LoadedModel load_bench_model(const BenchOptions& options, Context& context);
 
 /// The best rates of this machine seen so far in this run: measured again around each bench, so that a busy moment does not
 /// flatter a share.

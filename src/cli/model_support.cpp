@@ -6,8 +6,6 @@
 #include "format/names.h"
 #include "ops/cpu_features.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -98,17 +96,23 @@ bool gpu_is_likely() { return fs::exists("/dev/nvidiactl") || fs::exists("/dev/d
 
 }  // namespace
 
-std::unique_ptr<Device> open_device(const CommonOptions& common) {
+std::unique_ptr<Device> open_device(Context& context) {
+  const CommonOptions& common = context.common;
   if (common.gpus > 1) throw_device("--gpus {}: this tenfold computes on one GPU; leave it out", common.gpus);
-  if (common.device.starts_with("cuda")) return open_cuda_device(gpu_index(common.device));
-  if (common.device == "auto" && gpu_is_likely()) {
+  std::unique_ptr<Device> gpu;
+  if (common.device.starts_with("cuda")) {
+    gpu = open_cuda_device(gpu_index(common.device));
+  } else if (common.device == "auto" && gpu_is_likely()) {
     try {
-      return open_cuda_device(0);
+      gpu = open_cuda_device(0);
     } catch (const DeviceError& error) {
-      spdlog::info("{}; computing on the CPU", error.what());
+      context.console.note(fmt::format("{}; computing on the CPU", error.what()));
     }
   }
-  return std::make_unique<Device>(static_cast<int>(common.threads));
+  if (!gpu) return std::make_unique<Device>(static_cast<int>(common.threads));
+  context.console.note(gpu->description());
+  context.summary["device"] = common.device.starts_with("cuda:") ? common.device : "cuda";
+  return gpu;
 }
 
 DType compute_dtype(const ModelOptions& options, const Device& device) {
@@ -179,8 +183,9 @@ std::string rope_text(const RopeConfig& rope) {
   return rope.type == RopeType::kDefault ? theta : fmt::format("{} x {}, {}", name_of(rope.type), rope.factor, theta);
 }
 
-LoadedModel load_model(const ModelOptions& options, const CommonOptions& common, Console& console) {
-  auto device = open_device(common);
+LoadedModel load_model(const ModelOptions& options, Context& context) {
+  Console& console = context.console;
+  auto device = open_device(context);
   const DType compute = compute_dtype(options, *device);
   require_model_path(options.model);
   if (!options.adapter.empty() && !fs::is_directory(options.adapter)) {
@@ -200,19 +205,16 @@ LoadedModel load_model(const ModelOptions& options, const CommonOptions& common,
   const std::string before = rope_text(model.config().rope);
   model.set_rope(rope);
   const ModelConfig& config = model.config();
-  console.note(fmt::format("model {} ({} layers of {}, {} of weights), {}, {} threads, {}",
-                           config.name.empty() ? options.model : config.name, config.layers, config.hidden,
-                           bytes_text(model.weight_bytes()), name_of(compute), device->threads(), ops::name_of(ops::cpu_isa())));
+  const std::string where = on_gpu(*device) ? "on the GPU" : fmt::format("{} threads, {}", device->threads(), ops::name_of(ops::cpu_isa()));
+  console.note(fmt::format("model {} ({} layers of {}, {} of weights), {}, {}", config.name.empty() ? options.model : config.name,
+                           config.layers, config.hidden, bytes_text(model.weight_bytes()), name_of(compute), where));
   if (rope_text(rope) != before) {
     const char* source = options.rope_theta ? "--rope-theta" : (notes.rope ? "the adapter" : "the options");
     console.note(fmt::format("RoPE {} (from {}; the model's own: {})", rope_text(rope), source, before));
   } else {
     console.note(fmt::format("RoPE {}", before));
   }
-  if (device->kind() != DeviceKind::kCpu) {
-    console.note(device->description());
-    model = model.copied_to(*device);
-  }
+  if (on_gpu(*device)) model = model.copied_to(*device);
   LoadedModel loaded{std::move(device), std::move(model), std::nullopt, compute};
   if (!options.adapter.empty()) {
     loaded.adapter = Adapter::load(*loaded.device, loaded.model, options.adapter);

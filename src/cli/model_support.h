@@ -33,7 +33,7 @@ void declare_model(OptionTable& table, ModelOptions& options);
 void declare_tokenizer(OptionTable& table, ModelOptions& options);
 
 /// The compute device of --device and --threads: `auto` takes a GPU where there is one. DeviceError says what is missing.
-std::unique_ptr<Device> open_device(const CommonOptions& common);
+std::unique_ptr<Device> open_device(Context& context);
 DType compute_dtype(const ModelOptions& options, const Device& device);
 
 Tokenizer load_tokenizer(const std::string& model_path);
@@ -51,7 +51,7 @@ struct LoadedModel {
 
   const Adapter* adapter_or_null() const { return adapter ? &*adapter : nullptr; }
 };
-LoadedModel load_model(const ModelOptions& options, const CommonOptions& common, Console& console);
+LoadedModel load_model(const ModelOptions& options, Context& context);
 
 /// Options of a session of `capacity` tokens. DeviceError, with the hint, when it does not fit beside the model.
 SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common, const std::string& hint);

@@ -1,5 +1,6 @@
 #include "cli/verb.h"
 #include "core/error.h"
+#include "device/device.h"
 #include "format/names.h"
 #include "ops/cpu_features.h"
 
@@ -65,8 +66,8 @@ std::string main_page(const std::vector<std::unique_ptr<Verb>>& verbs) {
 }
 
 std::string version_text() {
-  return fmt::format("tenfold {} (CPU {}; compute {}; built without CUDA)\n", TENFOLD_VERSION, ops::name_of(ops::cpu_isa()),
-                     name_of(ops::default_compute_dtype()));
+  return fmt::format("tenfold {} (CPU {}; compute {}; {})\n", TENFOLD_VERSION, ops::name_of(ops::cpu_isa()),
+                     name_of(ops::default_compute_dtype()), has_cuda_library() ? "with CUDA" : "built without CUDA");
 }
 
 /// The verb that the first words name ("eval needle" before "eval"), and how many words that took.

@@ -22,7 +22,7 @@ class BenchCeilingsVerb final : public Verb {
   std::string summary() const override { return "What this machine can do: oneDNN products in bf16 and f32, reading memory"; }
   void declare(OptionTable&) override {}
   int run(Context& context) override {
-    const auto device = open_device(context.common);
+    const auto device = open_device(context);
     if (context.common.dry_run) return 0;
     if (device->kind() != DeviceKind::kCpu) return gpu(context, *device);
     Ceilings f32;
@@ -70,7 +70,7 @@ class BenchStepVerb final : public Verb {
   void check(const OptionTable& table, std::vector<std::string>& errors) const override { check_bench(table, options_, errors); }
 
   int run(Context& context) override {
-    LoadedModel loaded = load_bench_model(options_, context.common, context.console);
+    LoadedModel loaded = load_bench_model(options_, context);
     const bool on_gpu = loaded.device->kind() != DeviceKind::kCpu;
     Ceilings ceilings;
     if (!context.common.dry_run) measure_products(ceilings, *loaded.device, loaded.compute);
@@ -176,7 +176,7 @@ class BenchPrefillVerb final : public Verb {
   void check(const OptionTable& table, std::vector<std::string>& errors) const override { check_bench(table, options_, errors); }
 
   int run(Context& context) override {
-    LoadedModel loaded = load_bench_model(options_, context.common, context.console);
+    LoadedModel loaded = load_bench_model(options_, context);
     if (context.common.dry_run) return 0;
     const bool on_gpu = loaded.device->kind() != DeviceKind::kCpu;
     Ceilings ceilings;
@@ -237,7 +237,7 @@ class BenchDecodeVerb final : public Verb {
   }
 
   int run(Context& context) override {
-    LoadedModel loaded = load_bench_model(options_, context.common, context.console);
+    LoadedModel loaded = load_bench_model(options_, context);
     if (context.common.dry_run) return 0;
     Ceilings ceilings;
     for (const int64_t length : options_.lengths) {

@@ -33,7 +33,7 @@ class ChatVerb final : public Verb {
   int run(Context& context) override {
     const Tokenizer tokenizer = load_tokenizer(model_.model);
     const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    LoadedModel loaded = load_model(model_, context.common, context.console);
+    LoadedModel loaded = load_model(model_, context);
     const SessionOptions options = session_options(loaded, capacity_, context.common, "use a smaller --context");
     if (context.common.dry_run) return 0;
     Session session(*loaded.device, loaded.model, loaded.adapter_or_null(), options);

@@ -41,7 +41,7 @@ class GenerateVerb final : public Verb {
     if (!prompt_.raw) chat = load_chat_template(model_, tokenizer);
     const std::vector<int32_t> ids = prompt_ids(tokenizer, chat, prompt_text(prompt_, context.options));
     if (ids.empty()) throw_input("--prompt: the prompt has no tokens");
-    LoadedModel loaded = load_model(model_, context.common, context.console);
+    LoadedModel loaded = load_model(model_, context);
     const SessionOptions options = session_options(loaded, static_cast<int64_t>(ids.size()) + sampling_.max_new_tokens,
                                                    context.common, "use a shorter prompt or a smaller --max-new-tokens");
     if (context.common.dry_run) return 0;

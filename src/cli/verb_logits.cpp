@@ -54,7 +54,7 @@ class LogitsVerb final : public Verb {
     const std::vector<int32_t> ids = tokenizer.encode(text, encode);
     if (ids.empty()) throw_input("--prompt: the prompt has no tokens");
     if (context.common.dry_run) return 0;
-    LoadedModel loaded = load_model(model_, context.common, context.console);
+    LoadedModel loaded = load_model(model_, context);
     const SessionOptions options =
         session_options(loaded, static_cast<int64_t>(ids.size()), context.common, "use a shorter prompt");
     Session session(*loaded.device, loaded.model, loaded.adapter_or_null(), options);

@@ -63,7 +63,7 @@ class PlanVerb final : public Verb {
   }
 
   int run(Context& context) override {
-    const auto device = open_device(context.common);
+    const auto device = open_device(context);
     const DType compute = compute_dtype(bench_.model, *device);
     const Shape shape = read_shape(context);
     double gflops = 0;
@@ -95,7 +95,7 @@ class PlanVerb final : public Verb {
 
   Shape read_shape(Context& context) const {
     if (bench_.shape.empty()) {
-      const LoadedModel loaded = load_model(bench_.model, context.common, context.console);
+      const LoadedModel loaded = load_model(bench_.model, context);
       return {loaded.model.config(), loaded.model.weight_bytes()};
     }
     Shape shape{config_of_shape(bench_.shape), 0};

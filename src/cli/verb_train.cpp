@@ -63,7 +63,7 @@ class TrainVerb final : public Verb {
   int run(Context& context) override {
     require_fresh_directory();
     const Corpus corpus = read_corpus(context);
-    LoadedModel loaded = load_model(model_, context.common, context.console);
+    LoadedModel loaded = load_model(model_, context);
     TrainOptions options = train_options_of(learning_, context.common);
     options.out = out_;
     options.compute = loaded.compute;

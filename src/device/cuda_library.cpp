@@ -4,36 +4,50 @@
 
 #include <dlfcn.h>
 
-#include <array>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace tenfold {
 namespace {
 
 constexpr const char* kLibrary = "libtenfold_cuda.so";
 
-/// Beside the program, or in the lib/ of an installation. No search path: what lies elsewhere may be another version.
-void* open_library() {
+std::filesystem::path program_folder() {
   std::error_code ignored;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored);
-  const std::filesystem::path folder = program.parent_path();
+  return std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+}
+
+/// Beside the program, in the lib/ of an installation, or where a test of the build tree finds it. No search path: what lies elsewhere may be
+/// another version.
+std::vector<std::filesystem::path> candidates() {
+  std::vector<std::filesystem::path> found;
+  const std::filesystem::path folder = program_folder();
+  std::error_code ignored;
+  for (const std::filesystem::path& path : {folder / kLibrary, folder / ".." / "lib" / kLibrary, folder / ".." / "src" / kLibrary}) {
+    if (std::filesystem::exists(path, ignored)) found.push_back(path);
+  }
+  return found;
+}
+
+void* open_library() {
   std::string reasons;
-  for (const std::filesystem::path& candidate : {folder / kLibrary, folder / ".." / "lib" / kLibrary, folder / ".." / "src" / kLibrary}) {
-    if (!std::filesystem::exists(candidate, ignored)) continue;
+  for (const std::filesystem::path& candidate : candidates()) {
     if (void* library = dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
     reasons += std::string("; ") + dlerror();
   }
   if (reasons.empty()) {
     throw_device("--device cuda: {} is neither beside the program ({}) nor in ../lib: this tenfold is built without CUDA; use --device "
                  "cpu, or a CUDA build (docs/guide.md)",
-                 kLibrary, folder.string());
+                 kLibrary, program_folder().string());
   }
   throw_device("--device cuda: {} cannot be opened{}. It needs CUDA 13 (cuBLASLt) and cuDNN 9; install them, or use --device cpu",
                kLibrary, reasons);
 }
 
 }  // namespace
+
+bool has_cuda_library() { return !candidates().empty(); }
 
 std::unique_ptr<Device> open_cuda_device(int index) {
   // Never closed: CUDA's own libraries do not survive being unloaded.

@@ -120,6 +120,8 @@ class HostCopy {
 /// The GPU of that index through libtenfold_cuda.so, which lies beside the program, in ../lib, or where it was built. DeviceError says
 /// what is missing: the library, the driver, cuDNN, the GPU.
 std::unique_ptr<Device> open_cuda_device(int index);
+/// Whether that library is there; nothing is opened.
+bool has_cuda_library();
 
 /// A stack of temporaries inside one buffer. Sizes are planned before (the *_scratch_bytes functions of the ops), and running
 /// over is a bug. With no buffer it only measures: `high_water` then says what a buffer would need.

@@ -56,10 +56,11 @@ int64_t training_scratch_bytes(Device& device, const ModelConfig& config, const 
   Workspace none;
   const Exec exec{device, none, compute, nullptr};
   return std::max(block_scratch_bytes(exec, config, &lora, sizes.longest, sizes.longest, /*training=*/true),
-                  ops::cross_entropy_scratch_bytes(exec, sizes.head_rows, config.vocabulary, config.hidden));
+                  ops::cross_entropy_scratch_bytes(exec, std::min(sizes.head_rows, kHeadRows), config.vocabulary, config.hidden));
 }
 
-int64_t head_buffer_bytes(const ModelConfig& config, DType compute, int64_t rows) {
+int64_t head_buffer_bytes(const ModelConfig& config, DType compute, int64_t positions) {
+  const int64_t rows = std::min(positions, kHeadRows);
   return 2 * workspace_bytes(compute, {rows, config.hidden}) + 2 * workspace_bytes(DType::kF32, {rows, config.hidden});
 }
 

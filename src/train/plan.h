@@ -15,6 +15,8 @@ int64_t training_scratch_bytes(Device& device, const ModelConfig& config, const 
                                const TrainSizes& sizes);
 
 /// The rows that carry loss: hidden states before and after the last norm, and their gradients.
+/// Loss positions that the head takes at a time.
+inline constexpr int64_t kHeadRows = 8192;
 int64_t head_buffer_bytes(const ModelConfig& config, DType compute, int64_t rows);
 
 }  // namespace tenfold

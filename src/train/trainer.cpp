@@ -79,6 +79,7 @@ struct Trainer::Impl {
   Exec exec;
   std::vector<int64_t> positions;
   std::vector<int32_t> ids;  ///< of the record in work, padded
+  std::vector<int64_t> chunk_rows;
   std::vector<float> weights, nll;
 
   Impl(Device& d, const Model& model_in, Adapter& adapter_in, std::span<const Example> examples_in,
@@ -114,6 +115,7 @@ struct Trainer::Impl {
                                         training_scratch_bytes(device, c, adapter.config(), options.compute, sizes)));
     kept = Workspace(device.allocate("kept activations", MemoryUse::kActivations, plan.activation_bytes));
     ids.reserve(static_cast<size_t>(sizes.longest));
+    chunk_rows.reserve(static_cast<size_t>(kHeadRows));
     positions.resize(static_cast<size_t>(sizes.longest));
     std::iota(positions.begin(), positions.end(), int64_t{0});
   }
@@ -176,21 +178,34 @@ struct Trainer::Impl {
     return sums;
   }
 
-  /// Last norm, head, loss and back to d_x, at the positions that carry loss only.
+  /// Last norm, head, loss and back to d_x, at the positions that carry loss only, so many at a time.
   Sums head_pass(const LossPositions& loss, const TensorView& last, int64_t batch_answers, int64_t batch_documents,
                  const TensorView& d_x) {
-    const ModelConfig& c = model.config();
     const auto rows = static_cast<int64_t>(loss.rows.size());
+    fill_loss_weights(loss, batch_answers, batch_documents, options.lm_loss_weight, weights);
+    nll.resize(static_cast<size_t>(rows));
     Sums sums;
     if (rows == 0) {
-      ops::scatter_rows(exec, TensorView("none", DType::kF32, {0, c.hidden}, head_rows.data()), {}, d_x);
+      device.fill_zero(d_x.data, d_x.bytes());
       return sums;
     }
+    for (int64_t begin = 0; begin < rows; begin += kHeadRows)
+      head_chunk(loss, begin, std::min(rows, begin + kHeadRows), last, d_x);
+    for (size_t i = 0; i < loss.kinds.size(); ++i)
+      (loss.kinds[i] == TokenKind::kAnswer ? sums.answer : sums.document) += static_cast<double>(nll[i]);
+    return sums;
+  }
+
+  /// Loss positions [begin, end), which ascend: their chunk of d_x reaches from where the one before ended to the next one's first row.
+  void head_chunk(const LossPositions& loss, int64_t begin, int64_t end, const TensorView& last, const TensorView& d_x) {
+    const ModelConfig& c = model.config();
+    const int64_t n = end - begin;
+    const auto part = [&](auto& all) { return std::span(all).subspan(static_cast<size_t>(begin), static_cast<size_t>(n)); };
     auto* at = static_cast<std::byte*>(head_rows.data());
     const auto take = [&](const char* name, DType dtype) {
-      TensorView t(name, dtype, {rows, c.hidden}, at);
+      TensorView t(name, dtype, {n, c.hidden}, at);
       t.device = device.kind();
-      at += workspace_bytes(dtype, {rows, c.hidden});
+      at += workspace_bytes(dtype, {n, c.hidden});
       return t;
     };
     const TensorView x = take("head x", options.compute);
@@ -198,18 +213,18 @@ struct Trainer::Impl {
     const TensorView d_h = take("head d_h", DType::kF32);
     const TensorView d_rows = take("head d_x", DType::kF32);
     const TensorView norm = final_norm(model, &adapter);
-    ops::gather_rows(exec, last, loss.rows, x);
-    ops::rms_norm_forward(exec, x, norm, c.rms_eps, h);
-    fill_loss_weights(loss, batch_answers, batch_documents, options.lm_loss_weight, weights);
-    nll.resize(static_cast<size_t>(rows));
     const TensorView flat_gradients = gradients.view(DType::kF32, {adapter.elements()});
-    ops::cross_entropy(exec, h, head_table(model, &adapter), loss.targets, weights, nll, d_h, adapter.head(flat_gradients));
+    ops::gather_rows(exec, last, part(loss.rows), x);
+    ops::rms_norm_forward(exec, x, norm, c.rms_eps, h);
+    ops::cross_entropy(exec, h, head_table(model, &adapter), part(loss.targets), part(weights), part(nll), d_h,
+                       adapter.head(flat_gradients));
     device.fill_zero(d_rows.data, d_rows.bytes());
     ops::rms_norm_backward(exec, d_h, x, norm, c.rms_eps, d_rows, adapter.final_norm(flat_gradients));
-    ops::scatter_rows(exec, d_rows, loss.rows, d_x);
-    for (size_t i = 0; i < loss.kinds.size(); ++i)
-      (loss.kinds[i] == TokenKind::kAnswer ? sums.answer : sums.document) += static_cast<double>(nll[i]);
-    return sums;
+    const int64_t from = begin == 0 ? 0 : loss.rows[static_cast<size_t>(begin)];
+    const int64_t to = end == static_cast<int64_t>(loss.rows.size()) ? d_x.dim(0) : loss.rows[static_cast<size_t>(end)];
+    chunk_rows.clear();
+    for (const int64_t row : part(loss.rows)) chunk_rows.push_back(row - from);
+    ops::scatter_rows(exec, d_rows, chunk_rows, d_x.rows(from, to));
   }
 
   StepMetrics forward_backward(std::span<const int64_t> records, int64_t at_step) {

@@ -1,5 +1,5 @@
-// What tests/ops/attention_test.cpp does not reach: cuDNN's path (bf16 gradients, whole blocks of 128), long caches, tensors of more than
-// 2^31 elements. The generic body, which those tests hold to the definition, is the reference.
+// What tests/ops/attention_test.cpp does not reach: cuDNN's path (bf16 gradients, whole blocks of 128), long caches, tensors of
+// more than 2^31 elements. The generic body, which those tests hold to the definition, is the reference.
 #include "ops/attention.h"
 
 #include "ops/support.h"
@@ -111,8 +111,8 @@ double norm(const std::vector<double>& x) {
   return std::sqrt(sum);
 }
 
-/// The difference in norm, relative. A rounding to bf16 is off by 2^-9 at most and half of that on average; P, dS, o and the result
-/// carry one each, a gradient of grouped heads one more a head: 2^-7 holds them all, and no element may stand out.
+/// The difference in norm, relative. A rounding to bf16 is off by 2^-9 at most and half of that on average; P, dS, o and the
+/// result carry one each, a gradient of grouped heads one more a head: 2^-7 holds them all, and no element may stand out.
 void expect_alike(const std::vector<double>& actual, const std::vector<double>& expected, const char* what) {
   ASSERT_EQ(actual.size(), expected.size());
   std::vector<double> difference(actual.size());
@@ -140,7 +140,12 @@ TEST(GpuAttention, WholeBlocksAgreeWithTheGenericBody) {
     SCOPED_TRACE(e);
     const Case one{.heads = 6, .kv_heads = 2, .head_dim = e, .tokens = 256, .keys = 256, .segments = {{0, 256, 0, 256}}};
     expect_alike(run<bf16>(one), run<float>(one));
-    const Case two{.heads = 3, .kv_heads = 3, .head_dim = e, .tokens = 384, .keys = 640, .segments = {{0, 256, 0, 256}, {256, 384, 256, 640}}};
+    const Case two{.heads = 3,
+                   .kv_heads = 3,
+                   .head_dim = e,
+                   .tokens = 384,
+                   .keys = 640,
+                   .segments = {{0, 256, 0, 256}, {256, 384, 256, 640}}};
     expect_alike(run<bf16>(two), run<float>(two));
   }
 }
@@ -163,7 +168,8 @@ TEST(GpuAttention, BodiesMeetInOneCall) {
 }
 
 TEST(GpuAttention, DecodingAgreesWithTiles) {
-  // The last of 9 queries is a decoded query of its own. {32, 32}: ranges of more than the least; {7, 1}: two at a time of eight rows.
+  // The last of 9 queries is a decoded query of its own. {32, 32}: ranges of more than the least; {7, 1}: two at a time of eight
+  // rows.
   for (const auto& [heads, kv_heads] : {std::pair<int64_t, int64_t>{4, 1}, {7, 1}, {32, 32}})
     for (const int64_t queries : {1, 3, 8}) {
       Case c{.heads = heads, .kv_heads = kv_heads, .head_dim = 128, .tokens = 9, .keys = 8200, .segments = {}};
@@ -216,8 +222,9 @@ TEST(GpuAttentionLarge, GroupsOfHeadsAgreeWithHeadsAlone) {
   const int64_t group = 5;
   const auto heads = [&](const DeviceHeads<bf16>& t) { return some_heads(t.view(), group * (H / G), H / G); };
   const auto kv_head = [&](const DeviceHeads<bf16>& t) { return some_heads(t.view(), group, 1); };
-  ops::attention_backward(test.exec, heads(d_o), heads(q), kv_head(k), kv_head(v), heads(o), lse_view.rows(group * 4, group * 4 + 4),
-                          segments, scale, {part_q.view(), part_k.view(), part_v.view()});
+  ops::attention_backward(test.exec, heads(d_o), heads(q), kv_head(k), kv_head(v), heads(o),
+                          lse_view.rows(group * 4, group * 4 + 4), segments, scale,
+                          {part_q.view(), part_k.view(), part_v.view()});
   const auto pick = [&](const std::vector<double>& all, int64_t first, int64_t count, int64_t of) {
     std::vector<double> out;
     out.reserve(static_cast<size_t>(T * count * E));

@@ -1,5 +1,5 @@
-// What only the GPU's products have: a kernel of their own for NF4, operands laid side by side, blocks of weights and of tokens; and how
-// near the memory's bandwidth and the library's rate they come.
+// What only the GPU's products have: a kernel of their own for NF4, operands laid side by side, blocks of weights and of tokens;
+// and how near the memory's bandwidth and the library's rate they come.
 #include "ops/linear.h"
 
 #include "ops/backend.h"
@@ -35,7 +35,8 @@ struct Problem {
   Guarded<float> a{std::max<int64_t>(r, 1), k}, b{n, std::max<int64_t>(r, 1)}, d_a{a.rows(), k}, d_b{n, b.cols()}, bias{1, n};
   std::vector<float> row;
 
-  Problem(int64_t tokens, const WeightView& weight, int64_t rank) : t(tokens), n(weight.rows), k(weight.cols), r(rank), w(weight) {
+  Problem(int64_t tokens, const WeightView& weight, int64_t rank)
+      : t(tokens), n(weight.rows), k(weight.cols), r(rank), w(weight) {
     x.assign(test::random_values<bf16>(t * k, 1));
     residual.assign(test::random_values<bf16>(t * n, 2));
     d_y.assign(test::random_values<bf16>(t * n, 3));
@@ -54,9 +55,7 @@ struct Problem {
     out.residual = residual.view("residual");
     return out;
   }
-  int64_t scratch(DType compute = DType::kBF16) {
-    return ops::linear_scratch_bytes(TestExec(compute, 64).exec, t, n, k, r);
-  }
+  int64_t scratch(DType compute = DType::kBF16) { return ops::linear_scratch_bytes(TestExec(compute, 64).exec, t, n, k, r); }
 
   /// Rows of y from begin in steps; few tokens may round the weight once more or not at all.
   void check_forward(bool with_bias, int64_t begin = 0, int64_t step = 1) {
@@ -121,8 +120,9 @@ struct Problem {
           error += v_error[from] * std::abs(value(a.at(q, c)));
         }
         if (f32) sums[at] += value(before[at]), magnitudes[at] += std::abs(value(before[at]));
-        ASSERT_NEAR(f32 ? value(d_x32.at(i, c)) : value(d_x.at(i, c)), sums[at],
-                    test::dot_tolerance(n + r + 2, magnitudes[at], sums[at], f32 ? DType::kF32 : DType::kBF16) + error * (1 + kBf16))
+        ASSERT_NEAR(
+            f32 ? value(d_x32.at(i, c)) : value(d_x.at(i, c)), sums[at],
+            test::dot_tolerance(n + r + 2, magnitudes[at], sums[at], f32 ? DType::kF32 : DType::kBF16) + error * (1 + kBf16))
             << "token " << i << " column " << c << " of T " << t << " N " << n << " K " << k << (f32 ? " f32" : " bf16");
       }
     for (int64_t c = 0; c < r; ++c)
@@ -227,7 +227,8 @@ struct Weights {
   int64_t each, count;
 
   Weights(Device& d, WeightLayout layout, int64_t rows, int64_t cols) : device(d) {
-    view = {.name = "weights", .layout = layout, .device = DeviceKind::kCuda, .rows = rows, .cols = cols, .data = nullptr, .nf4 = {}};
+    view = {
+        .name = "weights", .layout = layout, .device = DeviceKind::kCuda, .rows = rows, .cols = cols, .data = nullptr, .nf4 = {}};
     each = (view.bytes() + 255) / 256 * 256;
     count = std::max<int64_t>(2, (int64_t{1} << 30) / each);
     data = noise(device, each * count);
@@ -242,7 +243,8 @@ struct Weights {
     };
     view.nf4.code = reinterpret_cast<const float*>(put(ops::nf4_code().data(), 64));
     view.nf4.nested_code = reinterpret_cast<const float*>(put(ops::dynamic_code().data(), 1024));
-    view.nf4.nested_absmax = reinterpret_cast<const float*>(put(std::vector<float>(static_cast<size_t>(nested), 0.01F).data(), nested * 4));
+    view.nf4.nested_absmax =
+        reinterpret_cast<const float*>(put(std::vector<float>(static_cast<size_t>(nested), 0.01F).data(), nested * 4));
     view.nf4.absmax8 = reinterpret_cast<const uint8_t*>(put(test::random_bytes(blocks, 3).data(), blocks));
     view.nf4.nested_offset = 0.02F;
   }
@@ -263,8 +265,10 @@ TEST(GpuLinear, BandwidthOfFewTokens) {
   const double peak = env.device.backend()->copy_gigabytes(exec);
   Buffer x = noise(env.device, int64_t{4} * 14336 * 2);
   Buffer y = env.device.allocate("y", MemoryUse::kActivations, int64_t{4} * 128256 * 4);
-  for (const WeightLayout layout : {WeightLayout::kNF4, WeightLayout::kBF16, WeightLayout::kQ4_1, WeightLayout::kQ4_K, WeightLayout::kQ8_0})
-    for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1024, 4096}, {4096, 4096}, {14336, 4096}, {4096, 14336}, {128256, 4096}}) {
+  for (const WeightLayout layout :
+       {WeightLayout::kNF4, WeightLayout::kBF16, WeightLayout::kQ4_1, WeightLayout::kQ4_K, WeightLayout::kQ8_0})
+    for (const auto& [n, k] :
+         {std::pair<int64_t, int64_t>{1024, 4096}, {4096, 4096}, {14336, 4096}, {4096, 14336}, {128256, 4096}}) {
       const Weights weights(env.device, layout, n, k);
       for (const int64_t t : {1, 4}) {
         const auto call = [&](int i) {
@@ -272,9 +276,9 @@ TEST(GpuLinear, BandwidthOfFewTokens) {
         };
         const double seconds = seconds_of(env.device, 200, call);
         const double rate = weights.bytes() * 1e-9 / seconds;
-        std::printf("gemv %-5s T %lld %6lld x %5lld: %7.1f us, %6.0f GB/s, %3.0f %% of copy\n", std::string(name_of(layout)).c_str(),
-                    static_cast<long long>(t), static_cast<long long>(n), static_cast<long long>(k), seconds * 1e6, rate,
-                    100 * rate / peak);
+        std::printf("gemv %-5s T %lld %6lld x %5lld: %7.1f us, %6.0f GB/s, %3.0f %% of copy\n",
+                    std::string(name_of(layout)).c_str(), static_cast<long long>(t), static_cast<long long>(n),
+                    static_cast<long long>(k), seconds * 1e6, rate, 100 * rate / peak);
         // Small ones wait for their launches.
         if (n == 128256 && t == 1 && layout != WeightLayout::kQ4_K) {
           EXPECT_GT(rate, 0.7 * peak) << name_of(layout);
@@ -291,8 +295,9 @@ TEST(GpuLinear, BandwidthOfExpansion) {
   const Buffer out = env.device.allocate("out", MemoryUse::kWorkspace, n * k * 2);
   for (const WeightLayout layout : {WeightLayout::kNF4, WeightLayout::kQ4_K, WeightLayout::kQ8_0}) {
     const Weights weights(env.device, layout, n, k);
-    const double seconds =
-        seconds_of(env.device, 50, [&](int i) { ops::expand_rows(exec, weights.at(i), 0, out.view(DType::kBF16, {n, k})); });
+    const double seconds = seconds_of(env.device, 50, [&](int i) {
+      ops::expand_rows(exec, weights.at(i), 0, out.view(DType::kBF16, {n, k}));
+    });
     const double rate = (weights.bytes() + static_cast<double>(n * k) * 2) * 1e-9 / seconds;
     std::printf("expand %-5s %lld x %lld: %6.1f us, %6.0f GB/s, %3.0f %% of copy\n", std::string(name_of(layout)).c_str(),
                 static_cast<long long>(n), static_cast<long long>(k), seconds * 1e6, rate, 100 * rate / peak);
@@ -324,8 +329,9 @@ TEST(GpuLinear, RateOfTraining) {
     const auto report = [&](const char* what, const std::function<void(int)>& call) {
       const double seconds = seconds_of(env.device, 5, call);
       const double rate = 2e-12 * static_cast<double>(t) * static_cast<double>(n) * static_cast<double>(k) / seconds;
-      std::printf("%s %5lld x %5lld, %lld tokens: %7.2f ms, %4.0f TFLOP/s, %3.0f %% of the bare product\n", what, static_cast<long long>(n),
-                  static_cast<long long>(k), static_cast<long long>(t), seconds * 1e3, rate, 100 * rate / peak);
+      std::printf("%s %5lld x %5lld, %lld tokens: %7.2f ms, %4.0f TFLOP/s, %3.0f %% of the bare product\n", what,
+                  static_cast<long long>(n), static_cast<long long>(k), static_cast<long long>(t), seconds * 1e3, rate,
+                  100 * rate / peak);
     };
     report("forward, NF4           ", [&](int i) { ops::linear_forward(exec, in, weights.at(i), {}, out); });
     report("forward, NF4 + LoRA    ", [&](int i) { ops::linear_forward(exec, in, weights.at(i), args, out); });

@@ -6,9 +6,14 @@
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
+#include <cstring>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <string_view>
@@ -18,12 +23,46 @@ namespace {
 constexpr size_t kArenaBytes = size_t{6} << 30;
 constexpr int kSkipped = 77;
 
-/// A bump allocator whose newest block can be taken back; enough for tests that run one after another, each with a fresh start.
-struct Arena {
-  std::mutex mutex;
-  std::byte* begin = nullptr;
-  size_t at = 0;
-  size_t live = 0;
+/// Blocks of a power of two bytes, each with its size in the 64 bytes before it; freed ones wait in a list of their size.
+class Arena {
+ public:
+  void open(void* memory) { begin_ = static_cast<std::byte*>(memory); }
+  bool is_open() const { return begin_ != nullptr; }
+  bool holds(const void* p) const { return begin_ != nullptr && p >= begin_ && p < begin_ + kArenaBytes; }
+
+  void* take(size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const auto size_class = static_cast<size_t>(std::bit_width(std::max<size_t>(bytes, kHeader) - 1));
+    if (void* freed = free_[size_class]; freed != nullptr) {
+      free_[size_class] = *static_cast<void**>(freed);
+      return freed;
+    }
+    const size_t whole = kHeader + (size_t{1} << size_class);
+    if (at_ + whole > kArenaBytes) {
+      std::fputs("gpu_test: the arena of pinned memory is full\n", stderr);
+      std::abort();
+    }
+    std::byte* block = begin_ + at_;
+    at_ += whole;
+    std::memcpy(block, &size_class, sizeof size_class);
+    return block + kHeader;
+  }
+
+  void drop(void* p) {
+    const std::lock_guard lock(mutex_);
+    size_t size_class = 0;
+    std::memcpy(&size_class, static_cast<std::byte*>(p) - kHeader, sizeof size_class);
+    *static_cast<void**>(p) = free_[size_class];
+    free_[size_class] = p;
+  }
+
+ private:
+  static constexpr size_t kHeader = 64;
+
+  std::mutex mutex_;
+  std::byte* begin_ = nullptr;
+  size_t at_ = 0;
+  std::array<void*, 64> free_{};
 };
 
 Arena& arena() {
@@ -31,36 +70,17 @@ Arena& arena() {
   return instance;
 }
 
-bool inside(const void* p) {
-  const Arena& a = arena();
-  return a.begin != nullptr && p >= a.begin && p < a.begin + kArenaBytes;
-}
-
 void* take(size_t bytes, size_t alignment) {
-  Arena& a = arena();
-  if (a.begin != nullptr) {
-    const std::lock_guard lock(a.mutex);
-    alignment = std::max<size_t>(alignment, 64);
-    const size_t from = (a.at + alignment - 1) / alignment * alignment;
-    if (from + bytes <= kArenaBytes) {
-      a.at = from + std::max<size_t>(bytes, 1);
-      ++a.live;
-      return a.begin + from;
-    }
-    std::fputs("gpu_test: the arena of pinned memory is full\n", stderr);
-    std::abort();
-  }
-  void* p = std::aligned_alloc(64, (bytes + 64) / 64 * 64);
+  if (arena().is_open() && alignment <= 64) return arena().take(bytes);
+  void* p = std::aligned_alloc(std::max<size_t>(alignment, 64), (bytes + alignment + 63) / 64 * 64);
   if (p == nullptr) throw std::bad_alloc();
   return p;
 }
 
 void drop(void* p) {
   if (p == nullptr) return;
-  if (!inside(p)) return std::free(p);
-  Arena& a = arena();
-  const std::lock_guard lock(a.mutex);
-  if (--a.live == 0) a.at = 0;
+  if (arena().holds(p)) return arena().drop(p);
+  std::free(p);
 }
 
 }  // namespace
@@ -94,7 +114,7 @@ int main(int argc, char** argv) {
     std::fputs("gpu_test: no pinned memory\n", stderr);
     return 1;
   }
-  arena().begin = static_cast<std::byte*>(memory);
+  arena().open(memory);
   const int result = RUN_ALL_TESTS();
   std::fflush(nullptr);
   std::_Exit(result);  // what lives in the arena is not unwound

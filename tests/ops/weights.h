@@ -21,6 +21,8 @@ class TestWeight {
     const double spread = 1.0 / std::sqrt(static_cast<double>(cols));
     if (layout == WeightLayout::kNF4) {
       nf4_ = ops::quantize_nf4(random_values(rows * cols, seed, spread), rows, cols, double_quant);
+      code_.assign(ops::nf4_code().begin(), ops::nf4_code().end());
+      nested_code_.assign(ops::dynamic_code().begin(), ops::dynamic_code().end());
       return;
     }
     view_.name = "test weight";
@@ -35,7 +37,12 @@ class TestWeight {
       fill_scales(spread, seed);
   }
   WeightView view() const {
-    if (nf4_.rows > 0) return nf4_.view("test weight");
+    if (nf4_.rows > 0) {
+      WeightView v = nf4_.view("test weight");
+      v.nf4.code = code_.data();
+      if (v.nf4.absmax8 != nullptr) v.nf4.nested_code = nested_code_.data();
+      return v;
+    }
     WeightView v = view_;
     v.data = reinterpret_cast<const std::byte*>(bytes_.data());
     return v;
@@ -79,6 +86,7 @@ class TestWeight {
   WeightView view_;
   std::vector<uint8_t> bytes_;
   ops::Nf4Weight nf4_;
+  std::vector<float> code_, nested_code_;  ///< on the heap, where a GPU reaches them, too (tests/cuda/main.cpp)
 };
 
 /// Columns that a layout allows near a wanted number.

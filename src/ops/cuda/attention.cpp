@@ -12,11 +12,11 @@
 namespace tenfold::cuda {
 namespace {
 
-constexpr int64_t kBlock = 128;                          // queries and keys come in multiples of it for cuDNN
-constexpr int64_t kGroupBytes = int64_t{576} << 20;      // of cuDNN's backward: above it, a few kv heads at a time
-constexpr int64_t kLeastBytes = int64_t{4} << 20;        // planned for its forward, whatever it asks for with other flags
-constexpr int64_t kAlignment = 256;                      // of its workspace, as cudaMalloc gives
-constexpr int64_t kMostElements = int64_t{1} << 31;      // of a tensor in one call of cuDNN: nothing is promised beyond
+constexpr int64_t kBlock = 128;                      // queries and keys come in multiples of it for cuDNN
+constexpr int64_t kGroupBytes = int64_t{576} << 20;  // of cuDNN's backward: above it, a few kv heads at a time
+constexpr int64_t kLeastBytes = int64_t{4} << 20;    // planned for its forward, whatever it asks for with other flags
+constexpr int64_t kAlignment = 256;                  // of its workspace, as cudaMalloc gives
+constexpr int64_t kMostElements = int64_t{1} << 31;  // of a tensor in one call of cuDNN: nothing is promised beyond
 
 struct Heads {
   int64_t heads = 0;
@@ -45,8 +45,8 @@ int64_t backward_bytes(int64_t queries, int64_t keys, int64_t heads, int64_t hea
   return heads * (queries * (4 * head_dim + 4) + keys * 4 * head_dim);
 }
 
-/// Kv heads of one call of cuDNN: a function of the sizes alone. Few heads at a time bound the workspace, and are no slower where there
-/// are many keys (performance.md, 9.4).
+/// Kv heads of one call of cuDNN: a function of the sizes alone. Few heads at a time bound the workspace, and are no slower where
+/// there are many keys (performance.md, 9.4).
 int64_t kv_heads_at_once(bool backward, int64_t queries, int64_t keys, const Heads& h) {
   if (!backward) return queries * h.heads * h.head_dim < kMostElements ? h.kv_heads : 1;
   int64_t at_once = h.kv_heads;
@@ -58,7 +58,8 @@ int64_t kv_heads_at_once(bool backward, int64_t queries, int64_t keys, const Hea
 
 SdpaTensor part_of(const TensorView& t, int64_t row, int64_t head) {
   if (t.empty()) return {};
-  return {static_cast<std::byte*>(t.data) + (row * t.stride(0) + head * t.stride(1)) * size_of(t.dtype), t.stride(0), t.stride(1)};
+  return {static_cast<std::byte*>(t.data) + (row * t.stride(0) + head * t.stride(1)) * size_of(t.dtype), t.stride(0),
+          t.stride(1)};
 }
 
 /// The tensors of a call, forward or backward.
@@ -105,7 +106,8 @@ Sdpa call_of(const Operands& t, const AttentionSegment& s, int64_t first, int64_
   return c;
 }
 
-void copy_columns(Context& context, float* to, int64_t to_stride, const float* from, int64_t from_stride, int64_t cols, int64_t rows) {
+void copy_columns(Context& context, float* to, int64_t to_stride, const float* from, int64_t from_stride, int64_t cols,
+                  int64_t rows) {
   const auto bytes = [](int64_t n) { return static_cast<size_t>(n) * sizeof(float); };
   TENFOLD_CUDA(cudaMemcpy2DAsync(to, bytes(std::max(to_stride, cols)), from, bytes(std::max(from_stride, cols)), bytes(cols),
                                  static_cast<size_t>(rows), cudaMemcpyDefault, context.stream()));
@@ -189,7 +191,8 @@ int64_t cudnn_bytes(Context& context, bool backward, int64_t queries, int64_t ke
   if (!backward) return std::max(plan.workspace, kLeastBytes);
   if (at_once == h.kv_heads) return plan.workspace;
   // Shorter segments take more heads at once, up to kGroupBytes by our count; cuDNN's may be somewhat larger.
-  const double surplus = static_cast<double>(plan.workspace) / static_cast<double>(backward_bytes(queries, keys, c.heads, h.head_dim));
+  const double surplus =
+      static_cast<double>(plan.workspace) / static_cast<double>(backward_bytes(queries, keys, c.heads, h.head_dim));
   return std::max(plan.workspace, static_cast<int64_t>(std::max(1.0, surplus) * static_cast<double>(kGroupBytes)));
 }
 
@@ -229,7 +232,8 @@ void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, 
   if (!rest.empty()) attention_generic_backward(exec, d_o, q, k, v, o, lse, rest, scale, grads);
 }
 
-int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim) {
+int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads,
+                                int64_t head_dim) {
   const int64_t slow = std::max(attention_generic_scratch_bytes(tokens, heads),
                                 attention_decode_scratch_bytes(tokens, keys, heads, kv_heads, head_dim));
   const Heads h{heads, kv_heads, head_dim};
@@ -237,7 +241,8 @@ int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, 
   const int64_t whole_keys = keys / kBlock * kBlock;
   if (!takes_cudnn(h, exec.compute) || queries == 0 || whole_keys < queries) return slow;
   Context& context = context_of(exec);
-  const int64_t workspace = std::max(cudnn_bytes(context, false, queries, whole_keys, h), cudnn_bytes(context, true, queries, whole_keys, h));
+  const int64_t workspace =
+      std::max(cudnn_bytes(context, false, queries, whole_keys, h), cudnn_bytes(context, true, queries, whole_keys, h));
   return std::max(slow, workspace_bytes(DType::kF32, {heads, tokens}) + workspace_bytes(DType::kU8, {workspace + kAlignment}));
 }
 

@@ -24,14 +24,15 @@ inline int64_t visible_at_first(const AttentionSegment& s) { return keys_of(s) -
 /// A (rows, heads, E) tensor = 0.
 void zero_heads(Exec& exec, const TensorView& t);
 
-/// Any segments, dtypes and head dims: f32 arithmetic in tiles of shared memory, no matrix of scores, sums in a fixed order. Keys are
-/// taken in blocks counted from the segment's first, so the cut of a prompt into pieces changes no bit.
+/// Any segments, dtypes and head dims: f32 arithmetic in tiles of shared memory, no matrix of scores, sums in a fixed order. Keys
+/// are taken in blocks counted from the segment's first, so the cut of a prompt into pieces changes no bit.
 void attention_generic_forward(Exec& exec, const TensorView& q, const TensorView& k, const TensorView& v,
-                               std::span<const AttentionSegment> segments, float scale, const TensorView& o, const TensorView& lse);
+                               std::span<const AttentionSegment> segments, float scale, const TensorView& o,
+                               const TensorView& lse);
 /// Segments may share keys. Writes d_q of the segments' queries, and d_k and d_v of every key that belongs to one.
 void attention_generic_backward(Exec& exec, const TensorView& d_o, const TensorView& q, const TensorView& k, const TensorView& v,
-                                const TensorView& o, const TensorView& lse, std::span<const AttentionSegment> segments, float scale,
-                                const ops::AttentionGrads& grads);
+                                const TensorView& o, const TensorView& lse, std::span<const AttentionSegment> segments,
+                                float scale, const ops::AttentionGrads& grads);
 int64_t attention_generic_scratch_bytes(int64_t tokens, int64_t heads);
 
 /// Segments of at most kDecodeQueries queries.

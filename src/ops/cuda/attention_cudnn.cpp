@@ -10,8 +10,8 @@
 #include <map>
 #include <unordered_map>
 
-// cudnn_frontend carries an engine for RMS norms on sm_100 that compiles its kernel at run time. Nothing here can reach it, so its calls
-// end in these, and the library does not need libnvrtc. (What cuDNN itself compiles at run time goes through its own.)
+// cudnn_frontend carries an engine for RMS norms on sm_100 that compiles its kernel at run time. Nothing here can reach it, so
+// its calls end in these, and the library does not need libnvrtc. (What cuDNN itself compiles at run time goes through its own.)
 extern "C" {
 nvrtcResult nvrtcCreateProgram(nvrtcProgram*, const char*, const char*, int, const char* const*, const char* const*) {
   return NVRTC_ERROR_INTERNAL_ERROR;
@@ -36,8 +36,8 @@ enum Id : int64_t { kQ = 1, kK, kV, kO, kLse, kDO, kDQ, kDK, kDV };
 using Key = std::array<int64_t, 24>;
 
 Key key_of(const Sdpa& c) {
-  return {c.backward, c.with_lse, c.queries, c.keys,   c.heads,    c.kv_heads, c.head_dim, std::bit_cast<int32_t>(c.scale),
-          c.q.row,    c.q.head,   c.k.row,   c.k.head, c.v.row,    c.v.head,   c.o.row,    c.o.head,
+  return {c.backward, c.with_lse, c.queries, c.keys,     c.heads,   c.kv_heads, c.head_dim, std::bit_cast<int32_t>(c.scale),
+          c.q.row,    c.q.head,   c.k.row,   c.k.head,   c.v.row,   c.v.head,   c.o.row,    c.o.head,
           c.d_o.row,  c.d_o.head, c.d_q.row, c.d_q.head, c.d_k.row, c.d_k.head, c.d_v.row,  c.d_v.head};
 }
 
@@ -57,7 +57,8 @@ void describe_lse(Attributes& tensor, const Sdpa& c) {
   tensor.set_data_type(fe::DataType_t::FLOAT);
 }
 
-Tensor input(fe::graph::Graph& graph, const char* name, Id id, const SdpaTensor& t, int64_t rows, int64_t heads, int64_t head_dim) {
+Tensor input(fe::graph::Graph& graph, const char* name, Id id, const SdpaTensor& t, int64_t rows, int64_t heads,
+             int64_t head_dim) {
   fe::graph::Tensor_attributes tensor;
   tensor.set_name(name);
   describe(tensor, id, t, rows, heads, head_dim);
@@ -173,7 +174,8 @@ void sdpa_run(Context& context, const Sdpa& call, void* workspace) {
     pointers.emplace(kDV, call.d_v.data);
   }
   auto status = plan.graph->execute(context.dnn(), pointers, workspace);
-  if (status.is_bad()) throw_device("cuDNN attention of {} queries on {} keys: {}", call.queries, call.keys, status.get_message());
+  if (status.is_bad())
+    throw_device("cuDNN attention of {} queries on {} keys: {}", call.queries, call.keys, status.get_message());
 }
 
 }  // namespace tenfold::cuda

@@ -8,7 +8,8 @@
 /// cuDNN's flash attention. attention_cudnn.cpp is the one unit that sees cudnn_frontend.h, which takes minutes to compile.
 namespace tenfold::cuda {
 
-/// A (rows, heads, E) tensor of bf16, the last dimension contiguous; strides in elements, multiples of 8, the address of 16 bytes.
+/// A (rows, heads, E) tensor of bf16, the last dimension contiguous; strides in elements, multiples of 8, the address of 16
+/// bytes.
 struct SdpaTensor {
   void* data = nullptr;
   int64_t row = 0;
@@ -32,7 +33,7 @@ struct Sdpa {
 
 /// What cuDNN can do with a call of these sizes, strides and scale.
 struct SdpaPlan {
-  std::string refusal;      ///< empty: it can
+  std::string refusal;    ///< empty: it can
   int64_t workspace = 0;  ///< bytes
 };
 

@@ -1,9 +1,11 @@
-// Attention of few queries over many keys: bound by reading the cache. A block reads one range of keys of one kv head for up to R rows (a
-// row is a query in one head of the group), so that the heads of a group share each key; a second kernel joins the ranges.
+// Attention of few queries over many keys: bound by reading the cache. A block reads one range of keys of one kv head for up to R
+// rows (a row is a query in one head of the group), so that the heads of a group share each key; a second kernel joins the
+// ranges.
 //
-// L lanes have one key, 8 elements each; a warp has 32 / L keys at a time ("slots") and takes kUnroll of them in one go. The R x kUnroll
-// dot products of a slot are summed over its lanes by halving: each step hands half of the values to the other half of the lanes, so
-// that in the end a lane has M / L finished scores of one row, and keeps the running maximum and sum of that row for its slot.
+// L lanes have one key, 8 elements each; a warp has 32 / L keys at a time ("slots") and takes kUnroll of them in one go. The R x
+// kUnroll dot products of a slot are summed over its lanes by halving: each step hands half of the values to the other half of
+// the lanes, so that in the end a lane has M / L finished scores of one row, and keeps the running maximum and sum of that row
+// for its slot.
 #include "core/checked.h"
 #include "device/cuda/context.h"
 #include "ops/cuda/attention_bodies.h"
@@ -24,17 +26,17 @@ constexpr unsigned kAllLanes = 0xffffffffU;
 constexpr float kLog2E = 1.4426950408889634F;
 constexpr float kLn2 = 0.6931471805599453F;
 
-constexpr int64_t kLeastRange = 128;    // keys of a block
-constexpr int64_t kMostBlocks = 1584;   // ranges of all kv heads: four waves on 132 multiprocessors, three blocks on each
-constexpr int64_t kBatchQueries = 64;   // queries whose partial results are held at once, beyond one segment's
+constexpr int64_t kLeastRange = 128;   // keys of a block
+constexpr int64_t kMostBlocks = 1584;  // ranges of all kv heads: four waves on 132 multiprocessors, three blocks on each
+constexpr int64_t kBatchQueries = 64;  // queries whose partial results are held at once, beyond one segment's
 
 /// One segment in work.
 struct DecodeItem {
-  int64_t query;      ///< first row of q
-  int64_t key;        ///< first row of k
-  int64_t keys;       ///< of the segment
-  int64_t range;      ///< keys of a block
-  int64_t partial;    ///< first partial row: [splits][kv head][query][head of the group]
+  int64_t query;    ///< first row of q
+  int64_t key;      ///< first row of k
+  int64_t keys;     ///< of the segment
+  int64_t range;    ///< keys of a block
+  int64_t partial;  ///< first partial row: [splits][kv head][query][head of the group]
   int queries;
   int splits;
 };
@@ -66,8 +68,8 @@ __device__ Chunk<T, 8> read_eight(const T* p, int left) {
   return left > 0 ? *reinterpret_cast<const Chunk<T, 8>*>(p) : Chunk<T, 8>{};
 }
 
-/// Sums M values over L lanes; lane l is left with those of index l M / L and on, in values[0 ...]. `Left` values at a distance of `Step`
-/// lanes are still to do.
+/// Sums M values over L lanes; lane l is left with those of index l M / L and on, in values[0 ...]. `Left` values at a distance
+/// of `Step` lanes are still to do.
 template <int M, int Left, int Step>
 __device__ void sum_by_halves(float (&values)[M], int lane) {
   if constexpr (Step > 0 && Left > 1) {
@@ -104,10 +106,10 @@ struct SlotState {
 
 template <int L, int R>
 struct Lanes {
-  static constexpr int kValues = R * kUnroll;                      // M
-  static constexpr int kOwn = kValues > L ? kValues / L : 1;       // finished scores of a lane
-  static constexpr int kCopies = L > kValues ? L / kValues : 1;    // lanes with the same finished score
-  static constexpr int kOfRow = L / R;                             // lanes of a slot that share a row
+  static constexpr int kValues = R * kUnroll;                    // M
+  static constexpr int kOwn = kValues > L ? kValues / L : 1;     // finished scores of a lane
+  static constexpr int kCopies = L > kValues ? L / kValues : 1;  // lanes with the same finished score
+  static constexpr int kOfRow = L / R;                           // lanes of a slot that share a row
   static constexpr int kSlots = 32 / L;
   static_assert(kOwn <= kUnroll && kOfRow >= 1);
 };
@@ -138,8 +140,8 @@ __device__ float take_scores(float (&scores)[R * kUnroll], int first_key, int vi
   return factor;
 }
 
-/// Reads what is this warp's of `keys` keys, the first of which lies at k and v (the elements of this lane). Of this lane's row, the
-/// first `visible` count.
+/// Reads what is this warp's of `keys` keys, the first of which lies at k and v (the elements of this lane). Of this lane's row,
+/// the first `visible` count.
 template <typename T, int L, int R, bool kWhole>
 __device__ void read_range(const T* k, int64_t k_row, const T* v, int64_t v_row, int keys, int visible, int elements,
                            const float (&q)[R][8], SlotState<R>& state) {
@@ -251,8 +253,9 @@ __global__ void __launch_bounds__(kThreads, R <= 4 ? 3 : 2) range_kernel(DecodeA
   const auto keys = static_cast<int>(min(item.range, item.keys - first));
   const int64_t visible = item.keys - item.queries + 1 + own_row / args.group - first;
   SlotState<R> state;
-  read_range<T, L, R, kWhole>(args.k.at(item.key + first, kv_head) + e, args.k.row, args.v.at(item.key + first, kv_head) + e, args.v.row,
-                              keys, static_cast<int>(max(min(visible, int64_t{keys}), int64_t{0})), args.head_dim - e, q, state);
+  read_range<T, L, R, kWhole>(args.k.at(item.key + first, kv_head) + e, args.k.row, args.v.at(item.key + first, kv_head) + e,
+                              args.v.row, keys, static_cast<int>(max(min(visible, int64_t{keys}), int64_t{0})), args.head_dim - e,
+                              q, state);
   join_slots<L, R>(state);
   if (lane < L) {
 #pragma unroll
@@ -297,8 +300,8 @@ struct JoinArgs {
   int head_dim;
 };
 
-/// One row: o = sum of the ranges' values, each brought to the common maximum, over the sum of their denominators. Threads are columns,
-/// several times over: each set of columns takes every n-th range.
+/// One row: o = sum of the ranges' values, each brought to the common maximum, over the sum of their denominators. Threads are
+/// columns, several times over: each set of columns takes every n-th range.
 template <typename T>
 __global__ void __launch_bounds__(kJoinThreads) join_kernel(JoinArgs<T> args) {
   __shared__ float parts[kJoinThreads];
@@ -359,7 +362,8 @@ struct Partials {
   TensorView stats;
 
   Partials(Workspace& ws, int64_t rows, int64_t head_dim)
-      : values(ws.tensor("decode values", DType::kF32, {rows, head_dim})), stats(ws.tensor("decode sums", DType::kF32, {rows, 2})) {}
+      : values(ws.tensor("decode values", DType::kF32, {rows, head_dim})),
+        stats(ws.tensor("decode sums", DType::kF32, {rows, 2})) {}
 };
 
 struct DecodeCall {
@@ -386,13 +390,15 @@ template <typename Body>
 void with_lanes(int64_t head_dim, int64_t rows, bool whole, const Body& body) {
   if (!whole) return body(Constant<32>{}, Constant<4>{}, std::false_type{});
   if (head_dim > 128) return body(Constant<32>{}, Constant<4>{}, std::true_type{});
-  if (head_dim > 64) return rows > 4 ? body(Constant<16>{}, Constant<8>{}, std::true_type{}) : body(Constant<16>{}, Constant<4>{}, std::true_type{});
+  if (head_dim > 64)
+    return rows > 4 ? body(Constant<16>{}, Constant<8>{}, std::true_type{})
+                    : body(Constant<16>{}, Constant<4>{}, std::true_type{});
   return rows > 4 ? body(Constant<8>{}, Constant<8>{}, std::true_type{}) : body(Constant<8>{}, Constant<4>{}, std::true_type{});
 }
 
 template <typename T>
 void decode_batch(const DecodeCall& call, const std::vector<DecodeItem>& items) {
-  int64_t rows = 0;    // that share a kv head
+  int64_t rows = 0;  // that share a kv head
   int64_t splits = 0;
   for (const auto& item : items) {
     rows = std::max(rows, item.queries * call.group());
@@ -402,8 +408,15 @@ void decode_batch(const DecodeCall& call, const std::vector<DecodeItem>& items) 
   auto* values = call.partials.values.ptr<float>();
   auto* stats = reinterpret_cast<float2*>(call.partials.stats.ptr<float>());
   const auto count = static_cast<unsigned>(items.size());
-  const DecodeArgs<T> args{reads<T>(call.q), reads<T>(call.k), reads<T>(call.v), device_items, values, stats,
-                           static_cast<int>(call.kv_heads()), static_cast<int>(call.group()), static_cast<int>(call.head_dim()),
+  const DecodeArgs<T> args{reads<T>(call.q),
+                           reads<T>(call.k),
+                           reads<T>(call.v),
+                           device_items,
+                           values,
+                           stats,
+                           static_cast<int>(call.kv_heads()),
+                           static_cast<int>(call.group()),
+                           static_cast<int>(call.head_dim()),
                            call.scale * kLog2E};
   const bool whole = args.q.vectors && args.k.vectors && args.v.vectors && call.head_dim() % 8 == 0;
   with_lanes(call.head_dim(), rows, whole, [&](auto lanes, auto at_once, auto chunks) {
@@ -413,8 +426,14 @@ void decode_batch(const DecodeCall& call, const std::vector<DecodeItem>& items) 
     range_kernel<T, L, R, decltype(chunks)::value><<<grid, kThreads, 0, call.context.stream()>>>(args);
     TENFOLD_LAUNCHED();
   });
-  const JoinArgs<T> join{device_items, values, stats, writes<T>(call.o), static_cast<float*>(call.lse.data),
-                         call.lse.empty() ? 0 : call.lse.stride(0), static_cast<int>(call.heads()), static_cast<int>(call.group()),
+  const JoinArgs<T> join{device_items,
+                         values,
+                         stats,
+                         writes<T>(call.o),
+                         static_cast<float*>(call.lse.data),
+                         call.lse.empty() ? 0 : call.lse.stride(0),
+                         static_cast<int>(call.heads()),
+                         static_cast<int>(call.group()),
                          static_cast<int>(call.head_dim())};
   const dim3 grid(static_cast<unsigned>(rows * call.kv_heads()), count);
   join_kernel<T><<<grid, kJoinThreads, 0, call.context.stream()>>>(join);

@@ -1,8 +1,9 @@
-// Attention for every case that cuDNN does not take: f32 sums of products in 64 x 64 tiles, 256 threads, a thread has 4 x 4 of a tile.
+// Attention for every case that cuDNN does not take: f32 sums of products in 64 x 64 tiles, 256 threads, a thread has 4 x 4 of a
+// tile.
 //
-// All kernels share one scheme: c[m][n] = sum_e a[m][e] b[n][e] (scores, or d_o v^T), then a function of it goes to shared memory as
-// weights[n][m], then out[m][e] += sum_n weights[n][m] x[n][e]. A block owns its outputs: nothing is added atomically. Head dims above
-// 128 are cut into slices of the output, each of which makes the scores again.
+// All kernels share one scheme: c[m][n] = sum_e a[m][e] b[n][e] (scores, or d_o v^T), then a function of it goes to shared memory
+// as weights[n][m], then out[m][e] += sum_n weights[n][m] x[n][e]. A block owns its outputs: nothing is added atomically. Head
+// dims above 128 are cut into slices of the output, each of which makes the scores again.
 #include "core/checked.h"
 #include "device/cuda/context.h"
 #include "ops/cuda/attention_bodies.h"
@@ -253,7 +254,8 @@ struct BackwardInputs {
 
 /// delta, a warp a row and head.
 template <typename T>
-__global__ void delta_kernel(HeadRows<const T> d_o, HeadRows<const T> o, int64_t tokens, int64_t heads, int head_dim, float* delta) {
+__global__ void delta_kernel(HeadRows<const T> d_o, HeadRows<const T> o, int64_t tokens, int64_t heads, int head_dim,
+                             float* delta) {
   const int64_t warp = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   if (warp >= tokens * heads) return;
@@ -393,7 +395,8 @@ __global__ void __launch_bounds__(kThreads, 2) key_grad_kernel(KeyGradArgs<T, Ou
 template <typename T>
 __global__ void zero_kernel(HeadRows<T> t, int64_t rows, int64_t heads, int head_dim) {
   const int64_t n = rows * heads * head_dim;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n;
+       i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
     const int64_t row = i / head_dim;
     t.at(row / heads, row % heads)[i % head_dim] = narrow<T>(0.0F);
   }
@@ -411,14 +414,16 @@ std::vector<QueryTile> query_tiles(std::span<const AttentionSegment> segments) {
   std::vector<QueryTile> tiles;
   for (const auto& s : segments)
     for (int64_t first = 0; first < queries_of(s); first += kTile)
-      tiles.push_back({s.q_begin + first, std::min<int64_t>(kTile, queries_of(s) - first), s.k_begin, visible_at_first(s) + first});
+      tiles.push_back(
+          {s.q_begin + first, std::min<int64_t>(kTile, queries_of(s) - first), s.k_begin, visible_at_first(s) + first});
   std::stable_sort(tiles.begin(), tiles.end(), [](const QueryTile& a, const QueryTile& b) { return a.visible > b.visible; });
   return tiles;
 }
 
 /// Tiles over the keys that belong to a segment, each key in one.
 std::vector<KeyTile> key_tiles(std::vector<AttentionSegment> segments) {
-  std::sort(segments.begin(), segments.end(), [](const AttentionSegment& a, const AttentionSegment& b) { return a.k_begin < b.k_begin; });
+  std::sort(segments.begin(), segments.end(),
+            [](const AttentionSegment& a, const AttentionSegment& b) { return a.k_begin < b.k_begin; });
   std::vector<KeyTile> tiles;
   int64_t done = 0;
   for (const auto& s : segments)
@@ -493,7 +498,8 @@ void zero_heads(Exec& exec, const TensorView& t) {
 }
 
 void attention_generic_forward(Exec& exec, const TensorView& q, const TensorView& k, const TensorView& v,
-                               std::span<const AttentionSegment> segments, float scale, const TensorView& o, const TensorView& lse) {
+                               std::span<const AttentionSegment> segments, float scale, const TensorView& o,
+                               const TensorView& lse) {
   Context& context = context_of(exec);
   const std::vector<QueryTile> tiles = query_tiles(segments);
   if (tiles.empty()) return;
@@ -504,15 +510,16 @@ void attention_generic_forward(Exec& exec, const TensorView& q, const TensorView
     const ForwardArgs<T> args{inputs_of<T>(q, k, v, scale), uploaded, writes<T>(o), static_cast<float*>(lse.data),
                               lse.empty() ? 0 : lse.stride(0)};
     with_slice(head_dim, [&](auto slice) {
-      forward_kernel<decltype(slice)::value, T><<<grid_of(tiles.size(), q.dim(1), head_dim), kThreads, 0, context.stream()>>>(args);
+      forward_kernel<decltype(slice)::value, T>
+          <<<grid_of(tiles.size(), q.dim(1), head_dim), kThreads, 0, context.stream()>>>(args);
       TENFOLD_LAUNCHED();
     });
   });
 }
 
 void attention_generic_backward(Exec& exec, const TensorView& d_o, const TensorView& q, const TensorView& k, const TensorView& v,
-                                const TensorView& o, const TensorView& lse, std::span<const AttentionSegment> segments, float scale,
-                                const ops::AttentionGrads& grads) {
+                                const TensorView& o, const TensorView& lse, std::span<const AttentionSegment> segments,
+                                float scale, const ops::AttentionGrads& grads) {
   const std::vector<AttentionSegment> whole = with_queries(segments);
   if (whole.empty()) return;
   Context& context = context_of(exec);
@@ -529,8 +536,6 @@ void attention_generic_backward(Exec& exec, const TensorView& d_o, const TensorV
   });
 }
 
-int64_t attention_generic_scratch_bytes(int64_t tokens, int64_t heads) {
-  return workspace_bytes(DType::kF32, {heads, tokens});
-}
+int64_t attention_generic_scratch_bytes(int64_t tokens, int64_t heads) { return workspace_bytes(DType::kF32, {heads, tokens}); }
 
 }  // namespace tenfold::cuda

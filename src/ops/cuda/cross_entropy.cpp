@@ -1,7 +1,7 @@
 // A chunk of rows at a time: all of their logits, one kernel a row for the losses and their gradients, then the products back.
 //
-// The target's own term is kept out of d_logits' product with the head and added in f32 (see cross_entropy.cu); for the head's gradient it
-// is put back in, rounded as the others are.
+// The target's own term is kept out of d_logits' product with the head and added in f32 (see cross_entropy.cu); for the head's
+// gradient it is put back in, rounded as the others are.
 #include "core/checked.h"
 #include "device/cuda/context.h"
 #include "ops/cuda/bodies.h"
@@ -137,8 +137,7 @@ void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std:
     }
     if (!d_head.empty()) {
       put_targets(context, rows);
-      gemm(context,
-           {.a = columns(rows.d_logits, 0, head.rows), .b = h_rows, .a_transposed = true, .out = d_head, .add = d_head});
+      gemm(context, {.a = columns(rows.d_logits, 0, head.rows), .b = h_rows, .a_transposed = true, .out = d_head, .add = d_head});
     }
   }
   context.download(nll, losses);

@@ -1,7 +1,8 @@
-// One block a row of logits, which is read twice: for its maximum and the sum of its exponentials (both at once, with a running maximum
-// in every thread), then for the gradient.
+// One block a row of logits, which is read twice: for its maximum and the sum of its exponentials (both at once, with a running
+// maximum in every thread), then for the gradient.
 //
-// The target is left out of the sum: softmax - onehot there is -sum(others) / sum, which 1 - p would cancel away where the model is sure.
+// The target is left out of the sum: softmax - onehot there is -sum(others) / sum, which 1 - p would cancel away where the model
+// is sure.
 #include "ops/cuda/cross_entropy_rows.h"
 #include "ops/cuda/vector.cuh"
 
@@ -112,7 +113,8 @@ __global__ void put_kernel(const int32_t* targets, const float* target_scale, in
 }
 
 template <typename T>
-__global__ void add_kernel(const float* target_scale, const T* head, int64_t head_stride, float* d_h, int64_t stride, int64_t hidden) {
+__global__ void add_kernel(const float* target_scale, const T* head, int64_t head_stride, float* d_h, int64_t stride,
+                           int64_t hidden) {
   const int64_t n = blockIdx.x;
   const float scale = target_scale[n];
   for (int64_t d = threadIdx.x; d < hidden; d += blockDim.x)
@@ -125,13 +127,20 @@ void loss_rows(Context& context, const LossRows& rows) {
   const int64_t count = rows.logits.dim(0);
   const auto launch = [&](auto type) {
     using T = typename decltype(type)::type;
-    const RowArgs<T> args{rows.logits.ptr<float>(), rows.logits.stride(0), rows.vocabulary,   rows.targets,
-                          rows.weights,             rows.nll,              rows.target_scale, static_cast<T*>(rows.d_logits.data)};
+    const RowArgs<T> args{rows.logits.ptr<float>(),
+                          rows.logits.stride(0),
+                          rows.vocabulary,
+                          rows.targets,
+                          rows.weights,
+                          rows.nll,
+                          rows.target_scale,
+                          static_cast<T*>(rows.d_logits.data)};
     loss_kernel<T><<<static_cast<unsigned>(count), kThreads, 0, context.stream()>>>(args);
     TENFOLD_LAUNCHED();
   };
-  TENFOLD_CHECK(rows.logits.stride(0) % kWidth == 0 && (rows.d_logits.empty() || rows.d_logits.stride(0) == rows.logits.stride(0)),
-                "logits {} in rows of {}", shape_text(rows.logits), rows.logits.stride(0));
+  TENFOLD_CHECK(
+      rows.logits.stride(0) % kWidth == 0 && (rows.d_logits.empty() || rows.d_logits.stride(0) == rows.logits.stride(0)),
+      "logits {} in rows of {}", shape_text(rows.logits), rows.logits.stride(0));
   with_float(rows.d_logits.empty() ? DType::kF32 : rows.d_logits.dtype, launch);
 }
 

@@ -13,13 +13,13 @@ inline int64_t padded_vocabulary(int64_t vocabulary) { return (vocabulary + 7) /
 
 /// Rows of a chunk, in device memory.
 struct LossRows {
-  TensorView logits;               ///< (rows, padded V) f32
-  int64_t vocabulary = 0;          ///< V
+  TensorView logits;       ///< (rows, padded V) f32
+  int64_t vocabulary = 0;  ///< V
   const int32_t* targets = nullptr;
   const float* weights = nullptr;  ///< null: losses alone
   float* nll = nullptr;
-  float* target_scale = nullptr;   ///< weight (softmax - 1) at the target, where there are weights
-  TensorView d_logits;             ///< (rows, padded V) compute dtype: weight softmax, 0 at the target; may be empty
+  float* target_scale = nullptr;  ///< weight (softmax - 1) at the target, where there are weights
+  TensorView d_logits;            ///< (rows, padded V) compute dtype: weight softmax, 0 at the target; may be empty
 };
 
 /// From logits to losses and their gradients. What a row gets depends on nothing but the row.

@@ -1,8 +1,8 @@
 #pragma once
 
-// Frozen weights as a kernel reads them. Every layout is taken eight columns at a time as w = q * scale (+ offset), the products and
-// sums rounded one by one as ggml-quants.c and bitsandbytes do on the CPU (ops/cpu/expand.cpp), so that an expanded weight has the same
-// bits on both. A kernel is a template over the layout, picked once by with_layout.
+// Frozen weights as a kernel reads them. Every layout is taken eight columns at a time as w = q * scale (+ offset), the products
+// and sums rounded one by one as ggml-quants.c and bitsandbytes do on the CPU (ops/cpu/expand.cpp), so that an expanded weight
+// has the same bits on both. A kernel is a template over the layout, picked once by with_layout.
 
 #include "core/tensor.h"
 
@@ -27,9 +27,7 @@ struct DeviceWeight {
 };
 static_assert(std::is_trivially_copyable_v<DeviceWeight>);
 
-constexpr bool is_dense(WeightLayout l) {
-  return l == WeightLayout::kF32 || l == WeightLayout::kF16 || l == WeightLayout::kBF16;
-}
+constexpr bool is_dense(WeightLayout l) { return l == WeightLayout::kF32 || l == WeightLayout::kF16 || l == WeightLayout::kBF16; }
 constexpr bool has_offset(WeightLayout l) {
   return l == WeightLayout::kQ4_1 || l == WeightLayout::kQ5_1 || l == WeightLayout::kQ4_K || l == WeightLayout::kQ5_K;
 }
@@ -112,8 +110,8 @@ struct Group8 {
   float offset;
 };
 
-/// The same as it lies: what each word holds is between load_raw8 and decode_raw8, and words that a layout leaves out cost nothing. A
-/// kernel loads several before it decodes the first, so that the loads overlap.
+/// The same as it lies: what each word holds is between load_raw8 and decode_raw8, and words that a layout leaves out cost
+/// nothing. A kernel loads several before it decodes the first, so that the loads overlap.
 struct Raw8 {
   uint32_t codes[8];
   uint32_t scale;
@@ -247,7 +245,8 @@ __device__ inline void decode_block_8(const Raw8& raw, int i, Group8& g) {
     g.scale = half_bits(raw.scale & 0xffffU);
     if constexpr (!kSymmetric) g.offset = half_bits(raw.scale >> 16);
     const uint32_t high = raw.high[0] >> i;
-    unsigned_bytes(nibbles(c0, shift) | fifth_bits(high), nibbles(c1, shift) | fifth_bits(high >> 4), kSymmetric ? 16.0F : 0.0F, g.q);
+    unsigned_bytes(nibbles(c0, shift) | fifth_bits(high), nibbles(c1, shift) | fifth_bits(high >> 4), kSymmetric ? 16.0F : 0.0F,
+                   g.q);
   } else if constexpr (L == WeightLayout::kQ8_0) {
     g.scale = half_bits(raw.scale);
 #pragma unroll
@@ -292,7 +291,8 @@ __device__ inline Raw8 load_raw8(const DeviceWeight& w, const RowAt& row, int64_
   } else {
     constexpr uint32_t kElements = dq::block_elements<L>();
     const auto c = static_cast<uint32_t>(col);  // a row has fewer than 2^32 columns
-    dq::load_block_8<L>(row.data + static_cast<int64_t>(c / kElements) * dq::block_bytes<L>(), static_cast<int>(c % kElements), raw);
+    dq::load_block_8<L>(row.data + static_cast<int64_t>(c / kElements) * dq::block_bytes<L>(), static_cast<int>(c % kElements),
+                        raw);
   }
   return raw;
 }
@@ -349,8 +349,9 @@ __device__ inline float decode_element(const DeviceWeight& w, int64_t row, int64
   } else if constexpr (L == WeightLayout::kNF4) {
     const int64_t flat = row * w.cols + col;
     const uint32_t pair = w.data[flat >> 1];
-    const float scale = w.nf4.absmax8 == nullptr ? w.nf4.absmax[flat >> 6]
-                                                 : dq::nf4_scale(w.nf4, w.nf4.absmax8[flat >> 6], w.nf4.nested_absmax[flat >> 14]);
+    const float scale = w.nf4.absmax8 == nullptr
+                            ? w.nf4.absmax[flat >> 6]
+                            : dq::nf4_scale(w.nf4, w.nf4.absmax8[flat >> 6], w.nf4.nested_absmax[flat >> 14]);
     return __fmul_rn(w.nf4.code[flat % 2 == 0 ? pair >> 4 : pair & 15U], scale);
   } else {
     float v[8];
@@ -374,37 +375,6 @@ __device__ inline void decode8(const DeviceWeight& w, int64_t row, int64_t col, 
     }
   }
   multiply_out<L>(decode_raw8<L>(w, load_raw8<L>(w, row_at(w, row), col), col), out);
-}
-
-/// Columns [col, col + 32); col is a multiple of 32 and the 32 lie inside the row.
-template <WeightLayout L>
-__device__ inline void decode32(const DeviceWeight& w, int64_t row, int64_t col, float (&out)[32]) {
-#pragma unroll
-  for (int part = 0; part < 4; ++part) {
-    float v[8];
-    decode8<L>(w, row, col + 8 * part, v);
-#pragma unroll
-    for (int j = 0; j < 8; ++j) out[8 * part + j] = v[j];
-  }
-}
-
-/// One value where the layout is not known at compile time: for single values, not for loops over rows.
-__device__ inline float decode_element(const DeviceWeight& w, int64_t row, int64_t col) {
-  switch (w.layout) {
-    case WeightLayout::kF32: return decode_element<WeightLayout::kF32>(w, row, col);
-    case WeightLayout::kF16: return decode_element<WeightLayout::kF16>(w, row, col);
-    case WeightLayout::kBF16: return decode_element<WeightLayout::kBF16>(w, row, col);
-    case WeightLayout::kQ4_0: return decode_element<WeightLayout::kQ4_0>(w, row, col);
-    case WeightLayout::kQ4_1: return decode_element<WeightLayout::kQ4_1>(w, row, col);
-    case WeightLayout::kQ5_0: return decode_element<WeightLayout::kQ5_0>(w, row, col);
-    case WeightLayout::kQ5_1: return decode_element<WeightLayout::kQ5_1>(w, row, col);
-    case WeightLayout::kQ8_0: return decode_element<WeightLayout::kQ8_0>(w, row, col);
-    case WeightLayout::kQ4_K: return decode_element<WeightLayout::kQ4_K>(w, row, col);
-    case WeightLayout::kQ5_K: return decode_element<WeightLayout::kQ5_K>(w, row, col);
-    case WeightLayout::kQ6_K: return decode_element<WeightLayout::kQ6_K>(w, row, col);
-    case WeightLayout::kNF4: return decode_element<WeightLayout::kNF4>(w, row, col);
-  }
-  return 0.0F;
 }
 
 }  // namespace tenfold::cuda

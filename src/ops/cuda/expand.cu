@@ -8,8 +8,8 @@
 namespace tenfold::cuda {
 namespace {
 
-// A block of threads takes kTileRows rows of kTileCols columns: a thread eight columns of four rows, so that its loads overlap and
-// neighbouring threads write neighbouring 16 bytes.
+// A block of threads takes kTileRows rows of kTileCols columns: a thread eight columns of four rows, so that its loads overlap
+// and neighbouring threads write neighbouring 16 bytes.
 constexpr int kGroups = 64;
 constexpr int kRowLanes = 4;
 constexpr int kRowsPerThread = 4;
@@ -28,15 +28,23 @@ dim3 threads_of() { return {kGroups, kRowLanes}; }
 __device__ inline void store(float* to, float v) { *to = v; }
 __device__ inline void store(__nv_bfloat16* to, float v) { *to = __float2bfloat16_rn(v); }
 
+/// One store of 16 bytes: assigning a vector type may become four.
+__device__ inline void store_16(void* to, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  asm("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
+}
+
+__device__ inline uint32_t bf16_pair(float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+
 __device__ inline void store8(float* to, const float (&v)[8]) {
-  reinterpret_cast<float4*>(to)[0] = {v[0], v[1], v[2], v[3]};
-  reinterpret_cast<float4*>(to)[1] = {v[4], v[5], v[6], v[7]};
+#pragma unroll
+  for (int j = 0; j < 8; j += 4)
+    store_16(to + j, __float_as_uint(v[j]), __float_as_uint(v[j + 1]), __float_as_uint(v[j + 2]), __float_as_uint(v[j + 3]));
 }
 __device__ inline void store8(__nv_bfloat16* to, const float (&v)[8]) {
-  __nv_bfloat162 pairs[4];
-#pragma unroll
-  for (int j = 0; j < 4; ++j) pairs[j] = __floats2bfloat162_rn(v[2 * j], v[2 * j + 1]);
-  *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(pairs);
+  store_16(to, bf16_pair(v[0], v[1]), bf16_pair(v[2], v[3]), bf16_pair(v[4], v[5]), bf16_pair(v[6], v[7]));
 }
 
 /// `count` (at most 8) values at `to`.
@@ -80,7 +88,8 @@ __global__ void __launch_bounds__(kGroups* kRowLanes)
   }
   Raw8 raw[kRowsPerThread];
 #pragma unroll
-  for (int i = 0; i < kRowsPerThread; ++i) raw[i] = load_raw8<L>(w, row_at(w, row + min(first + i * kRowLanes, rows - 1)), col + at);
+  for (int i = 0; i < kRowsPerThread; ++i)
+    raw[i] = load_raw8<L>(w, row_at(w, row + min(first + i * kRowLanes, rows - 1)), col + at);
 #pragma unroll
   for (int i = 0; i < kRowsPerThread; ++i) {
     const int64_t r = first + i * kRowLanes;
@@ -153,8 +162,8 @@ void launch_bias_columns(Exec& exec, const float* bias, const TensorView& to) {
   const int64_t rows = to.dim(0);
   if (rows == 0) return;
   with_elements(to, [&](auto* out) {
-    bias_columns_kernel<<<static_cast<unsigned>(ceil_div(rows, 256)), 256, 0, context_of(exec).stream()>>>(bias, out, to.stride(0),
-                                                                                                      rows);
+    bias_columns_kernel<<<static_cast<unsigned>(ceil_div(rows, 256)), 256, 0, context_of(exec).stream()>>>(bias, out,
+                                                                                                           to.stride(0), rows);
   });
   TENFOLD_LAUNCHED();
 }
@@ -162,7 +171,8 @@ void launch_bias_columns(Exec& exec, const float* bias, const TensorView& to) {
 }  // namespace
 
 void expand_block(Exec& exec, const WeightView& weight, int64_t row, int64_t col, const TensorView& out) {
-  TENFOLD_CHECK(col % 256 == 0 && (is_dense(weight.layout) || weight.layout == WeightLayout::kNF4 || out.dim(1) % 8 == 0) && row + out.dim(0) <= weight.rows && col + out.dim(1) <= weight.cols,
+  TENFOLD_CHECK(col % 256 == 0 && (is_dense(weight.layout) || weight.layout == WeightLayout::kNF4 || out.dim(1) % 8 == 0) &&
+                    row + out.dim(0) <= weight.rows && col + out.dim(1) <= weight.cols,
                 "{}: {} from row {}, column {} of [{}, {}]", weight.name, shape_text(out), row, col, weight.rows, weight.cols);
   const int64_t rows = out.dim(0);
   const int64_t cols = out.dim(1);
@@ -200,9 +210,7 @@ void copy_padded(Exec& exec, const TensorView& from, float scale, const TensorVi
   TENFOLD_LAUNCHED();
 }
 
-void bias_columns(Exec& exec, const TensorView& bias, const TensorView& to) {
-  launch_bias_columns(exec, bias.ptr<float>(), to);
-}
+void bias_columns(Exec& exec, const TensorView& bias, const TensorView& to) { launch_bias_columns(exec, bias.ptr<float>(), to); }
 
 void one_columns(Exec& exec, const TensorView& to) { launch_bias_columns(exec, nullptr, to); }
 

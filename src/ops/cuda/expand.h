@@ -5,8 +5,8 @@
 
 namespace tenfold::cuda {
 
-/// Rows from `row` and columns from `col` of a frozen weight, as many as `out` has (f32 or bf16, rows may be strided): expand_rows for
-/// other bodies, untimed. `col` is a multiple of 256.
+/// Rows from `row` and columns from `col` of a frozen weight, as many as `out` has (f32 or bf16, rows may be strided):
+/// expand_rows for other bodies, untimed. `col` is a multiple of 256.
 void expand_block(Exec& exec, const WeightView& weight, int64_t row, int64_t col, const TensorView& out);
 
 /// `to` = `from` * scale, rounded once; zeros where `to` has more rows or columns. Each is f32 or bf16 with strided rows.

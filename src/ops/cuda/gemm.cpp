@@ -18,8 +18,9 @@ Shape shape_of(const Product& p) {
                 shape_text(p.out));
   TENFOLD_CHECK(p.add.empty() || (p.add.dim(0) == s.m && p.add.dim(1) == s.n), "{} {} added to {} {}", p.add.name,
                 shape_text(p.add), p.out.name, shape_text(p.out));
-  TENFOLD_CHECK(p.a.dtype == p.b.dtype && (p.out.dtype == DType::kF32 || p.out.dtype == p.a.dtype), "product of {} {}, {} {} into {}",
-                p.a.name, name_of(p.a.dtype), p.b.name, name_of(p.b.dtype), name_of(p.out.dtype));
+  TENFOLD_CHECK(p.a.dtype == p.b.dtype && (p.out.dtype == DType::kF32 || p.out.dtype == p.a.dtype),
+                "product of {} {}, {} {} into {}", p.a.name, name_of(p.a.dtype), p.b.name, name_of(p.b.dtype),
+                name_of(p.out.dtype));
   TENFOLD_CHECK(s.k > 0 && std::max({s.m, s.n, s.k}) <= INT32_MAX, "product of [{}, {}, {}]", s.m, s.n, s.k);
   return s;
 }
@@ -29,14 +30,15 @@ cudaDataType_t type_of(const TensorView& t) { return t.dtype == DType::kBF16 ? C
 /// Distance of rows; that of a single row is never used, but must not look too short.
 int64_t leading(const TensorView& t) { return t.dim(0) > 1 ? t.stride(0) : std::max(t.stride(0), t.dim(1)); }
 
-/// Bytes that every row is aligned to, at most 16: no kernel needs more, and a choice must not depend on where scratch happened to lie.
+/// Bytes that every row is aligned to, at most 16: no kernel needs more, and a choice must not depend on where scratch happened
+/// to lie.
 uint32_t alignment_of(const TensorView& t) {
   const auto bits = reinterpret_cast<uintptr_t>(t.data) | static_cast<uintptr_t>(leading(t) * size_of(t.dtype)) | 16U;
   return static_cast<uint32_t>(bits & (~bits + 1));
 }
 
-/// A kernel that cublasLt chose, and the descriptions it is called with. cublasLt counts by columns: its product is ours transposed,
-/// with the operands exchanged.
+/// A kernel that cublasLt chose, and the descriptions it is called with. cublasLt counts by columns: its product is ours
+/// transposed, with the operands exchanged.
 struct Plan {
   bool supported = false;
   cublasLtMatmulDescOpaque_t operation{};
@@ -84,8 +86,8 @@ Plan make_plan(Context& context, const Product& p) {
   prefer(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
   cublasLtMatmulHeuristicResult_t result{};
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(context.blas(), &plan.operation, &plan.left, &plan.right, &plan.add,
-                                                               &plan.out, &preference, 1, &result, &count);
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(context.blas(), &plan.operation, &plan.left, &plan.right,
+                                                               &plan.add, &plan.out, &preference, 1, &result, &count);
   plan.supported = status == CUBLAS_STATUS_SUCCESS && count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
   plan.algorithm = result.algo;
   return plan;
@@ -146,9 +148,9 @@ void gemm(Context& context, const Product& p) {
   if (!plan.supported) return gemm_plain(context, p);
   const float beta = p.add.empty() ? 0.0F : p.beta;
   const void* add = p.add.empty() ? p.out.data : p.add.data;
-  const cublasStatus_t status = cublasLtMatmul(context.blas(), &plan.operation, &p.alpha, p.b.data, &plan.left, p.a.data, &plan.right,
-                                               &beta, add, &plan.add, p.out.data, &plan.out, &plan.algorithm, context.blas_workspace(),
-                                               Context::kBlasWorkspaceBytes, context.stream());
+  const cublasStatus_t status = cublasLtMatmul(context.blas(), &plan.operation, &p.alpha, p.b.data, &plan.left, p.a.data,
+                                               &plan.right, &beta, add, &plan.add, p.out.data, &plan.out, &plan.algorithm,
+                                               context.blas_workspace(), Context::kBlasWorkspaceBytes, context.stream());
   if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE) return TENFOLD_CUBLAS(status);
   plan.supported = false;
   gemm_plain(context, p);

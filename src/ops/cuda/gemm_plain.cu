@@ -68,7 +68,8 @@ __global__ void __launch_bounds__(kSide* kSide) plain_kernel(Operand a, Operand 
       float value = sum.alpha * total[i][j];
       if (sum.add != nullptr) {
         const int64_t at = r * sum.add_stride + c;
-        value += sum.beta * (sum.add_is_f32 ? static_cast<const float*>(sum.add)[at] : widen(static_cast<const Bf16*>(sum.add)[at]));
+        value +=
+            sum.beta * (sum.add_is_f32 ? static_cast<const float*>(sum.add)[at] : widen(static_cast<const Bf16*>(sum.add)[at]));
       }
       out[r * sum.out_stride + c] = narrow<Out>(value);
     }

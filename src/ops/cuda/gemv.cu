@@ -6,9 +6,9 @@
 namespace tenfold::cuda {
 namespace {
 
-// A block of kWarps warps makes kRows rows of W (kTokens values each): its threads stride over the columns of all the rows, eight at a
-// time, so that x is read once for them; what two strides need is loaded before it is used. Each row's parts are summed over the lanes,
-// then over the warps, always in the same order.
+// A block of kWarps warps makes kRows rows of W (kTokens values each): its threads stride over the columns of all the rows, eight
+// at a time, so that x is read once for them; what two strides need is loaded before it is used. Each row's parts are summed over
+// the lanes, then over the warps, always in the same order.
 constexpr int kWarps = 4;
 constexpr int kMainRows = 4;
 constexpr uint32_t kStride = kWarps * 32 * 8;

@@ -45,8 +45,8 @@ __device__ inline void let_next_begin() {
 #endif
 }
 
-/// The end of one row of W, by kWidth neighbouring lanes of a warp whose other lanes do the same for other rows. `sum` is x . w for
-/// the token that is the lane's number.
+/// The end of one row of W, by kWidth neighbouring lanes of a warp whose other lanes do the same for other rows. `sum` is x . w
+/// for the token that is the lane's number.
 template <typename X, int kTokens, int kWidth>
 __device__ inline void finish_row(const GemvTask& task, int64_t row, int lane, float sum) {
   const bool exists = row < task.w.rows;
@@ -71,7 +71,8 @@ __device__ inline void finish_row(const GemvTask& task, int64_t row, int lane, f
   if (task.bias != nullptr) sum += task.bias[row];
   if (task.residual != nullptr) {
     const int64_t at = lane * task.residual_stride + row;
-    sum += task.residual_is_f32 ? static_cast<const float*>(task.residual)[at] : widen(static_cast<const Bf16*>(task.residual)[at]);
+    sum +=
+        task.residual_is_f32 ? static_cast<const float*>(task.residual)[at] : widen(static_cast<const Bf16*>(task.residual)[at]);
   }
   const int64_t at = lane * task.y_stride + row;
   if (task.y_is_f32)

@@ -11,8 +11,8 @@ struct GemvScratch {
 };
 GemvScratch take_gemv(Exec& exec, int64_t tokens, int64_t in_features);
 
-/// linear_forward for at most ops::kGemvRows tokens: the weight is dotted as it lies. W and the masters enter unrounded, except that the
-/// NF4 kernel rounds the sixteen codes (not code times scale) to bf16.
+/// linear_forward for at most ops::kGemvRows tokens: the weight is dotted as it lies. W and the masters enter unrounded, except
+/// that the NF4 kernel rounds the sixteen codes (not code times scale) to bf16.
 void gemv_forward(Exec& exec, const TensorView& x, const WeightView& w, const ops::LinearArgs& args, const TensorView& y);
 
 }  // namespace tenfold::cuda

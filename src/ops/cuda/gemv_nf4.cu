@@ -1,7 +1,7 @@
-// NF4 for a few tokens. A table look-up per value would cost more than reading the weight, so a byte is looked up as a whole: its two
-// codes in bf16 are the register that a tensor core's product takes. The table lies in shared memory once for every bank, so that no two
-// lanes collide. A warp takes 16 rows and 256 columns at a time; a block of 64 has its own scale, so a product (16 x 8) holds x of the
-// first block of its 128 columns in columns 0..3 and of the second in 4..7, zeros elsewhere.
+// NF4 for a few tokens. A table look-up per value would cost more than reading the weight, so a byte is looked up as a whole: its
+// two codes in bf16 are the register that a tensor core's product takes. The table lies in shared memory once for every bank, so
+// that no two lanes collide. A warp takes 16 rows and 256 columns at a time; a block of 64 has its own scale, so a product (16 x
+// 8) holds x of the first block of its 128 columns in columns 0..3 and of the second in 4..7, zeros elsewhere.
 #include "ops/cuda/gemv.cuh"
 
 namespace tenfold::cuda {
@@ -60,8 +60,8 @@ __device__ inline uint32_t load_scales(const uint8_t* p, int existing) {
   return bytes;
 }
 
-/// The warp's columns of a step. kWhole: rows are multiples of 256 columns, so all four blocks exist and share a nested scale; else the
-/// row has `row_blocks`, and what lies past them is zero.
+/// The warp's columns of a step. kWhole: rows are multiples of 256 columns, so all four blocks exist and share a nested scale;
+/// else the row has `row_blocks`, and what lies past them is zero.
 template <bool kWhole>
 __device__ inline Codes load_codes(const DeviceWeight& w, const Place& place, uint32_t step, int warp, int lane) {
   Codes c;
@@ -146,7 +146,8 @@ __device__ inline void add_products(const GemvTask& task, const Shared& shared, 
 }
 
 /// Sums over the block's warps and finishes the tile's rows.
-__device__ inline void finish_tile(const GemvTask& task, float (&parts)[kWarps][kRows][kGemvTokens], int64_t tile, float (&total)[4]) {
+__device__ inline void finish_tile(const GemvTask& task, float (&parts)[kWarps][kRows][kGemvTokens], int64_t tile,
+                                   float (&total)[4]) {
   const int warp = static_cast<int>(threadIdx.x / 32);
   const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll
@@ -167,8 +168,8 @@ __device__ inline void finish_tile(const GemvTask& task, float (&parts)[kWarps][
   finish_row<Bf16, kGemvTokens, kLanes>(task, tile * kRows + row, column, sum);
 }
 
-/// Blocks of warps stride over tiles of 16 rows, the warps of one over the columns; what comes next is loaded before what is there is
-/// multiplied.
+/// Blocks of warps stride over tiles of 16 rows, the warps of one over the columns; what comes next is loaded before what is
+/// there is multiplied.
 template <bool kWhole>
 __global__ void __launch_bounds__(kWarps * 32, kBlocksPerSm) nf4_kernel(const __grid_constant__ GemvTask task) {
   __shared__ Shared shared;
@@ -212,8 +213,8 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocksPerSm) nf4_kernel(const __
 
 bool takes_nf4(const GemvTask& task, DType x) {
   const DeviceWeight& w = task.w;
-  return w.layout == WeightLayout::kNF4 && x == DType::kBF16 && w.cols % 64 == 0 && reinterpret_cast<uintptr_t>(w.data) % 16 == 0 &&
-         w.rows * (w.cols / 64) <= INT32_MAX;
+  return w.layout == WeightLayout::kNF4 && x == DType::kBF16 && w.cols % 64 == 0 &&
+         reinterpret_cast<uintptr_t>(w.data) % 16 == 0 && w.rows * (w.cols / 64) <= INT32_MAX;
 }
 
 void gemv_nf4(Context& context, const GemvTask& task) {

@@ -1,6 +1,7 @@
-// A product of one frozen weight and its LoRA branch is one call of the library: the operands are laid side by side, [x, u] [W, s B]^T
-// forward and [d_y, v] [W; A] backward, so that everything is summed in f32 before the one rounding. What lies in scratch is padded
-// with zeros to 16 bytes. Tokens are taken kTokenRows at a time, weights too large to expand at once in blocks of what they make.
+// A product of one frozen weight and its LoRA branch is one call of the library: the operands are laid side by side, [x, u] [W, s
+// B]^T forward and [d_y, v] [W; A] backward, so that everything is summed in f32 before the one rounding. What lies in scratch is
+// padded with zeros to 16 bytes. Tokens are taken kTokenRows at a time, weights too large to expand at once in blocks of what
+// they make.
 #include "ops/linear.h"
 
 #include "core/checked.h"
@@ -15,10 +16,10 @@
 namespace tenfold::cuda {
 namespace {
 
-constexpr int64_t kTokenRows = 8192;                  ///< tokens of a product
-constexpr int64_t kWeightBytes = int64_t{256} << 20;  ///< of an expanded weight
+constexpr int64_t kTokenRows = 8192;                   ///< tokens of a product
+constexpr int64_t kWeightBytes = int64_t{256} << 20;   ///< of an expanded weight
 constexpr int64_t kOperandBytes = int64_t{512} << 20;  ///< of activations laid in scratch
-constexpr int64_t kBlock = 256;                       ///< weights are cut at multiples of this
+constexpr int64_t kBlock = 256;                        ///< weights are cut at multiples of this
 
 double flops_of(int64_t m, int64_t n, int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
@@ -66,9 +67,9 @@ struct Forward {
   int64_t u_col;     ///< where u and s B begin
   int64_t bias_col;  ///< where the ones and the bias begin
   int64_t wide;
-  bool joined;       ///< x is laid beside u or ones
-  int64_t rows;      ///< of W at a time
-  int64_t tokens;    ///< at a time
+  bool joined;        ///< x is laid beside u or ones
+  int64_t rows;       ///< of W at a time
+  int64_t tokens;     ///< at a time
   TensorView weight;  ///< (rows, wide)
   TensorView x;       ///< (tokens, wide) when joined
   TensorView a;       ///< (R, u_col), padded rows
@@ -95,7 +96,8 @@ TensorView forward_weight(Exec& exec, const Forward& f, const WeightView& w, con
   if (!f.joined) return columns(wide, 0, w.cols);
   const TensorView nothing("zeros", DType::kF32, {0, 0}, nullptr);
   copy_padded(exec, nothing, 1.0F, columns(wide, w.cols, f.u_col));
-  if (!args.lora.empty()) copy_padded(exec, args.lora.b.rows(rows.begin, rows.end), args.lora.scale, columns(wide, f.u_col, f.bias_col));
+  if (!args.lora.empty())
+    copy_padded(exec, args.lora.b.rows(rows.begin, rows.end), args.lora.scale, columns(wide, f.u_col, f.bias_col));
   if (!args.bias.empty()) {
     const TensorView bias("bias", DType::kF32, {rows.size()}, args.bias.ptr<float>() + rows.begin);
     bias_columns(exec, bias, columns(wide, f.bias_col, f.wide));
@@ -104,8 +106,8 @@ TensorView forward_weight(Exec& exec, const Forward& f, const WeightView& w, con
 }
 
 /// [x, u, ones] for some tokens; u is computed for the first block of W and read back for the others.
-TensorView forward_operand(Exec& exec, const Forward& f, const TensorView& x, const ops::LinearArgs& args, Range tokens, bool first,
-                           int64_t out_features) {
+TensorView forward_operand(Exec& exec, const Forward& f, const TensorView& x, const ops::LinearArgs& args, Range tokens,
+                           bool first, int64_t out_features) {
   const TensorView mine = x.rows(tokens.begin, tokens.end);
   if (!f.joined) return mine;
   const int64_t rank = args.lora.empty() ? 0 : args.lora.a.dim(0);
@@ -138,8 +140,8 @@ TensorView forward_operand(Exec& exec, const Forward& f, const TensorView& x, co
 struct Backward {
   int64_t v_col;  ///< where v and A begin
   bool joined;
-  bool cast;      ///< d_y is laid in scratch
-  int64_t cols;   ///< of W at a time
+  bool cast;     ///< d_y is laid in scratch
+  int64_t cols;  ///< of W at a time
   int64_t tokens;
   TensorView weight;  ///< (v_col + R, cols) when joined, else (N, cols)
   TensorView d_y;     ///< (tokens, v_col [+ R])
@@ -303,11 +305,12 @@ void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, con
       const TensorView own = columns(operand, 0, w.rows);
       const bool first = cols.begin == 0;
       TensorView v;
-      if (rank > 0 && (first || through)) v = branch_gradient(exec, s, own, first ? flops_of(tokens.size(), rank, w.cols + w.rows) : 0.0);
+      if (rank > 0 && (first || through))
+        v = branch_gradient(exec, s, own, first ? flops_of(tokens.size(), rank, w.cols + w.rows) : 0.0);
       if (rank > 0 && first) branch_gradients(exec, s, own, v, apart ? args.lora_in : x, args, grads, tokens);
       if (wanted) {
-        input_gradient(exec, s, joined ? operand : own, weight, v, through && !joined, cols, grads.d_x.rows(tokens.begin, tokens.end),
-                       grads.accumulate, w.rows);
+        input_gradient(exec, s, joined ? operand : own, weight, v, through && !joined, cols,
+                       grads.d_x.rows(tokens.begin, tokens.end), grads.accumulate, w.rows);
       }
     });
   });

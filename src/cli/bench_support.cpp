@@ -80,6 +80,7 @@ void declare_bench(OptionTable& table, BenchOptions& options) {
   table.add("shape", options.shape, "NAME", "Random weights of this shape instead of --model: smollm2-135m, llama3-8b, tiny");
   table.add("layout", options.layout, "NAME", "How the weights of --shape lie: f32, bf16, q4_0, q4_1, q8_0 or nf4");
   table.add_many("length", options.lengths, "N,...", "Tokens; several lengths are run one after another");
+  table.add_switch("skip-parts", options.skip_parts, "Do not run once more to time the parts (on a GPU, where timing them costs the overlap)");
   table.add("repeats", options.repeats, "N", "Timed repeats, after one that is not timed; the median counts");
 }
 

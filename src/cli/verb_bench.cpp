@@ -114,7 +114,7 @@ class BenchStepVerb final : public Verb {
     }
     progress.finish();
     const bool gpu = loaded.device->kind() != DeviceKind::kCpu;
-    if (gpu) {
+    if (gpu && !options_.skip_parts) {
       // By part once more, untimed as a whole: a profile waits for every op.
       trainer.profile().clear();
       trainer.want_profile(true);

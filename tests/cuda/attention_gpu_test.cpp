@@ -172,6 +172,7 @@ TEST(GpuAttention, DecodingAgreesWithTiles) {
   // rows.
   for (const auto& [heads, kv_heads] : {std::pair<int64_t, int64_t>{4, 1}, {7, 1}, {32, 32}})
     for (const int64_t queries : {1, 3, 8}) {
+      if (kv_heads == 32 && queries != 3) continue;  // its inputs take seconds to make
       Case c{.heads = heads, .kv_heads = kv_heads, .head_dim = 128, .tokens = 9, .keys = 8200, .segments = {}};
       if (kv_heads == 32) c.head_dim = 64;
       c.segments = {{0, 9, 0, 8200}};

@@ -16,12 +16,18 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <string>
 #include <string_view>
 
 namespace {
 
 constexpr size_t kArenaBytes = size_t{6} << 30;
 constexpr int kSkipped = 77;
+// Left out: deaths by TENFOLD_CHECK, which happen before the device matters and fork a process that CUDA does not survive; and what only the
+// CPU promises, that a sequence may be cut anywhere without changing a bit (cuBLASLt and cuDNN choose kernels by the number of rows).
+constexpr const char* kLeftOut =
+    "AttentionValidation.*:CrossEntropyDeath.*:LinearDeath.*:Embedding.RejectsIdsOutsideTheTable:"
+    "AttentionChunks.OfAPromptGiveTheSameBitsBf16:Linear.ResultsDoNotDependOnTheCutOrTheThreads*:CrossEntropy.RowsDependOnNeither*";
 
 /// Blocks of a power of two bytes, each with its size in the 64 bytes before it; freed ones wait in a list of their size.
 class Arena {
@@ -100,6 +106,8 @@ void operator delete[](void* p, size_t, std::align_val_t) noexcept { drop(p); }
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  std::string& filter = testing::GTEST_FLAG(filter);
+  if (filter.find(":-") == std::string::npos && filter.find('-') != 0) filter += std::string(":-") + kLeftOut;
   std::unique_ptr<tenfold::Device> device;
   try {
     device = tenfold::open_cuda_device(0);

@@ -38,7 +38,7 @@ bench: build
 	@$(BUILD)/src/tenfold bench decode --model demo/SmolLM2-135M-Instruct.Q4_1.gguf --length 128,4K
 
 format:
-	@find src tests bench fuzz -name '*.cpp' -o -name '*.h' | xargs clang-format-14 -i
+	@find src tests bench fuzz -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format-14 -i
 
 clean:
 	@rm -rf build

@@ -80,7 +80,8 @@ void declare_bench(OptionTable& table, BenchOptions& options) {
   table.add("shape", options.shape, "NAME", "Random weights of this shape instead of --model: smollm2-135m, llama3-8b, tiny");
   table.add("layout", options.layout, "NAME", "How the weights of --shape lie: f32, bf16, q4_0, q4_1, q8_0 or nf4");
   table.add_many("length", options.lengths, "N,...", "Tokens; several lengths are run one after another");
-  table.add_switch("skip-parts", options.skip_parts, "Do not run once more to time the parts (on a GPU, where timing them costs the overlap)");
+  table.add_switch("skip-parts", options.skip_parts,
+                   "Do not run once more to time the parts (on a GPU, where timing them costs the overlap)");
   table.add("repeats", options.repeats, "N", "Timed repeats, after one that is not timed; the median counts");
 }
 
@@ -96,8 +97,8 @@ LoadedModel load_bench_model(const BenchOptions& options, Context& context) {
   if (options.shape.empty()) return load_model(options.model, context);
   auto device = open_device(context);
   const DType compute = compute_dtype(options.model, *device);
-  Model model =
-      Model::random(config_of_shape(options.shape), weight_layout_by_name(options.layout), static_cast<uint64_t>(context.common.seed));
+  Model model = Model::random(config_of_shape(options.shape), weight_layout_by_name(options.layout),
+                              static_cast<uint64_t>(context.common.seed));
   if (device->kind() != DeviceKind::kCpu) model = model.copied_to(*device);
   context.console.note(fmt::format("random weights of shape {} in {}, {}, {}", options.shape, options.layout, name_of(compute),
                                    device->description()));
@@ -121,10 +122,10 @@ void measure_attention(Ceilings& ceilings, Device& device, const ModelConfig& co
   const int64_t kv_bytes = workspace_bytes(compute, {tokens, config.kv_size()});
   Workspace unmeasured;
   const Exec plan{device, unmeasured, compute, nullptr};
-  const int64_t temporaries =
-      ops::attention_scratch_bytes(plan, tokens, tokens, config.heads, config.kv_heads, config.head_dim);
-  Buffer buffer = device.allocate("attention alone", MemoryUse::kWorkspace,
-                                  4 * q_bytes + 4 * kv_bytes + workspace_bytes(DType::kF32, {config.heads, tokens}) + temporaries);
+  const int64_t temporaries = ops::attention_scratch_bytes(plan, tokens, tokens, config.heads, config.kv_heads, config.head_dim);
+  Buffer buffer =
+      device.allocate("attention alone", MemoryUse::kWorkspace,
+                      4 * q_bytes + 4 * kv_bytes + workspace_bytes(DType::kF32, {config.heads, tokens}) + temporaries);
   buffer.fill_zero();
   Workspace workspace(std::move(buffer));
   Exec exec{device, workspace, compute, nullptr};

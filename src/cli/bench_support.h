@@ -54,9 +54,9 @@ double step_flops(const ModelConfig& config, const LoraConfig& lora, int64_t len
 /// One row of a bench.
 struct BenchRow {
   int64_t length = 0;
-  double seconds = 0;  ///< median
-  double tokens = 0;   ///< of one repeat
-  double flops = 0;    ///< useful
+  double seconds = 0;                   ///< median
+  double tokens = 0;                    ///< of one repeat
+  double flops = 0;                     ///< useful
   double attention_forward_flops = 0;   ///< of them
   double attention_backward_flops = 0;  ///< of them
   int64_t planned_bytes = 0;

@@ -205,7 +205,8 @@ LoadedModel load_model(const ModelOptions& options, Context& context) {
   const std::string before = rope_text(model.config().rope);
   model.set_rope(rope);
   const ModelConfig& config = model.config();
-  const std::string where = on_gpu(*device) ? "on the GPU" : fmt::format("{} threads, {}", device->threads(), ops::name_of(ops::cpu_isa()));
+  const std::string where =
+      on_gpu(*device) ? "on the GPU" : fmt::format("{} threads, {}", device->threads(), ops::name_of(ops::cpu_isa()));
   console.note(fmt::format("model {} ({} layers of {}, {} of weights), {}, {}", config.name.empty() ? options.model : config.name,
                            config.layers, config.hidden, bytes_text(model.weight_bytes()), name_of(compute), where));
   if (rope_text(rope) != before) {

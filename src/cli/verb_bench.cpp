@@ -76,7 +76,8 @@ class BenchStepVerb final : public Verb {
     if (!context.common.dry_run) measure_products(ceilings, *loaded.device, loaded.compute);
     for (const int64_t length : options_.lengths) {
       if (context.stop.requested()) return 128 + context.stop.number();
-      if (on_gpu && !context.common.dry_run) measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute, length);
+      if (on_gpu && !context.common.dry_run)
+        measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute, length);
       step(context, loaded, length, ceilings);
     }
     return 0;
@@ -268,13 +269,10 @@ class BenchDecodeVerb final : public Verb {
     const auto cache = static_cast<double>(KvCache::bytes(config, loaded.compute, 1, length + new_tokens_ / 2));
     const double gigabytes = (static_cast<double>(loaded.model.weight_bytes()) + cache) * 1e-9 / each;
     const double share = gigabytes / ceilings.gigabytes;
-    context.console.line(
-        fmt::format("{:>7} tokens before  {:>8.2f} ms a token  {:>7.1f} tokens/s  {:>5.1f} GB/s, {:.1f} % of {:.1f}  peak {}",
-                    length, each * 1e3, 1 / each, gigabytes, 100 * share, ceilings.gigabytes, bytes_text(loaded.device->peak_held_bytes())));
-    Json line = {{"length", length},
-                 {"step_seconds", each},
-                 {"tokens_per_second", 1 / each},
-                 {"share_of_roofline", share}};
+    context.console.line(fmt::format(
+        "{:>7} tokens before  {:>8.2f} ms a token  {:>7.1f} tokens/s  {:>5.1f} GB/s, {:.1f} % of {:.1f}  peak {}", length,
+        each * 1e3, 1 / each, gigabytes, 100 * share, ceilings.gigabytes, bytes_text(loaded.device->peak_held_bytes())));
+    Json line = {{"length", length}, {"step_seconds", each}, {"tokens_per_second", 1 / each}, {"share_of_roofline", share}};
     add_memory(line, *loaded.device, session_plan(loaded, options).total());
     for (const auto& [key, value] : line.items()) context.summary[key] = value;
     context.summary["by_length"].push_back(line);

@@ -1,4 +1,5 @@
-// The CUDA part is one shared library, opened when a GPU is asked for: the program itself runs where there is no driver and no CUDA.
+// The CUDA part is one shared library, opened when a GPU is asked for: the program itself runs where there is no driver and no
+// CUDA.
 #include "core/error.h"
 #include "device/device.h"
 
@@ -18,13 +19,14 @@ std::filesystem::path program_folder() {
   return std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
 }
 
-/// Beside the program, in the lib/ of an installation, or where a test of the build tree finds it. No search path: what lies elsewhere may be
-/// another version.
+/// Beside the program, in the lib/ of an installation, or where a test of the build tree finds it. No search path: what lies
+/// elsewhere may be another version.
 std::vector<std::filesystem::path> candidates() {
   std::vector<std::filesystem::path> found;
   const std::filesystem::path folder = program_folder();
   std::error_code ignored;
-  for (const std::filesystem::path& path : {folder / kLibrary, folder / ".." / "lib" / kLibrary, folder / ".." / "src" / kLibrary}) {
+  for (const std::filesystem::path& path :
+       {folder / kLibrary, folder / ".." / "lib" / kLibrary, folder / ".." / "src" / kLibrary}) {
     if (std::filesystem::exists(path, ignored)) found.push_back(path);
   }
   return found;
@@ -37,9 +39,10 @@ void* open_library() {
     reasons += std::string("; ") + dlerror();
   }
   if (reasons.empty()) {
-    throw_device("--device cuda: {} is neither beside the program ({}) nor in ../lib: this tenfold is built without CUDA; use --device "
-                 "cpu, or a CUDA build (docs/guide.md)",
-                 kLibrary, program_folder().string());
+    throw_device(
+        "--device cuda: {} is neither beside the program ({}) nor in ../lib: this tenfold is built without CUDA; use --device "
+        "cpu, or a CUDA build (docs/guide.md)",
+        kLibrary, program_folder().string());
   }
   throw_device("--device cuda: {} cannot be opened{}. It needs CUDA 13 (cuBLASLt) and cuDNN 9; install them, or use --device cpu",
                kLibrary, reasons);

@@ -117,8 +117,8 @@ class HostCopy {
   TensorView view_;
 };
 
-/// The GPU of that index through libtenfold_cuda.so, which lies beside the program, in ../lib, or where it was built. DeviceError says
-/// what is missing: the library, the driver, cuDNN, the GPU.
+/// The GPU of that index through libtenfold_cuda.so, which lies beside the program, in ../lib, or where it was built. DeviceError
+/// says what is missing: the library, the driver, cuDNN, the GPU.
 std::unique_ptr<Device> open_cuda_device(int index);
 /// Whether that library is there; nothing is opened.
 bool has_cuda_library();

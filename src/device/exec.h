@@ -43,8 +43,8 @@ struct Exec {
   Profile* profile = nullptr;
 };
 
-/// Adds the time between its construction and destruction to a part; free when there is no profile. Work that a device still has to
-/// do is waited for on both sides, so a profile costs a GPU its overlap.
+/// Adds the time between its construction and destruction to a part; free when there is no profile. Work that a device still has
+/// to do is waited for on both sides, so a profile costs a GPU its overlap.
 class PartTimer {
  public:
   PartTimer(Exec& exec, Part part, double flops) : exec_(exec), part_(part), flops_(flops) {

@@ -109,8 +109,8 @@ struct Session::Impl {
   /// `scratch`.
   TensorView read_chunk(std::span<const int32_t> ids) {
     const ModelConfig& c = model.config();
-    // A piece of a prompt is padded to what the device likes: what comes after a token changes nothing for it, and the padding's keys
-    // are overwritten before they are ever a token's past. A single decoded token has kernels of its own.
+    // A piece of a prompt is padded to what the device likes: what comes after a token changes nothing for it, and the padding's
+    // keys are overwritten before they are ever a token's past. A single decoded token has kernels of its own.
     const auto real = static_cast<int64_t>(ids.size());
     const int64_t tokens = real == 1 ? 1 : round_up(real, device.row_multiple());
     const auto begin = static_cast<int64_t>(cached.size());
@@ -201,7 +201,8 @@ MemoryPlan Session::plan(Device& device, const ModelConfig& config, const LoraCo
   plan.add_surroundings(device);
   plan.add("base weights", MemoryUse::kWeights, weight_bytes);
   if (lora != nullptr) plan.add("adapter", MemoryUse::kAdapter, Adapter::elements_of(config, *lora) * 4);
-  plan.add("keys and values", MemoryUse::kCache, KvCache::bytes(config, options.compute, 1, round_up(options.capacity, device.row_multiple())));
+  plan.add("keys and values", MemoryUse::kCache,
+           KvCache::bytes(config, options.compute, 1, round_up(options.capacity, device.row_multiple())));
   plan.add("session scratch", MemoryUse::kWorkspace, scratch_bytes(device, config, lora, options));
   plan.add("logits", MemoryUse::kActivations, config.vocabulary * 4);
   return plan;

@@ -171,7 +171,8 @@ TensorView Adapter::view(int64_t index, const TensorView& flat, const char* name
   if (index < 0) return {};
   const Parameter& p = parameters_[static_cast<size_t>(index)];
   float* data = flat.ptr<float>() + p.offset;
-  TensorView out = p.is_vector ? TensorView(name, DType::kF32, {p.cols}, data) : TensorView(name, DType::kF32, {p.rows, p.cols}, data);
+  TensorView out =
+      p.is_vector ? TensorView(name, DType::kF32, {p.cols}, data) : TensorView(name, DType::kF32, {p.rows, p.cols}, data);
   out.device = flat.device;
   return out;
 }

@@ -16,8 +16,9 @@
 
 namespace tenfold::ops {
 
-/// The bodies of every op on a device that is not the CPU, met through Device::backend(): the program is linked without it and opens it
-/// at run time. Each function is the body of the op of the same name: the contract is in that op's header, the arguments are checked.
+/// The bodies of every op on a device that is not the CPU, met through Device::backend(): the program is linked without it and
+/// opens it at run time. Each function is the body of the op of the same name: the contract is in that op's header, the arguments
+/// are checked.
 class Backend {
  public:
   Backend() = default;
@@ -25,8 +26,8 @@ class Backend {
   Backend& operator=(const Backend&) = delete;
   virtual ~Backend() = default;
 
-  /// What the device can do, measured now: a (m, k) x (n, k)^T product in bf16 by the vendor's library, in GFLOP/s, and copying memory
-  /// on the device, in GB/s (bytes read and written).
+  /// What the device can do, measured now: a (m, k) x (n, k)^T product in bf16 by the vendor's library, in GFLOP/s, and copying
+  /// memory on the device, in GB/s (bytes read and written).
   virtual double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k) = 0;
   virtual double copy_gigabytes(Exec& exec) = 0;
 
@@ -73,8 +74,8 @@ class Backend {
   virtual void rms_norm_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const TensorView& weight, float eps,
                                  const TensorView& d_x, const TensorView& d_weight) = 0;
   // ops/rope.h
-  virtual void rope_table(Exec& exec, std::span<const float> inv_freq, std::span<const int64_t> positions,
-                          float attention_factor, const TensorView& cos, const TensorView& sin) = 0;
+  virtual void rope_table(Exec& exec, std::span<const float> inv_freq, std::span<const int64_t> positions, float attention_factor,
+                          const TensorView& cos, const TensorView& sin) = 0;
   virtual void rope_apply(Exec& exec, const TensorView& x, const TensorView& cos, const TensorView& sin, bool inverse) = 0;
   // ops/swiglu.h
   virtual void swiglu_forward(Exec& exec, const TensorView& gate, const TensorView& up, const TensorView& a) = 0;

@@ -94,8 +94,8 @@ TrainPlan plan_training(Device& device, const ModelConfig& config, const LoraCon
         "training on records of {} tokens needs at least {:.2f} GiB, and {:.2f} GiB are allowed. Lower --max-length (about {} "
         "tokens fit) or raise {}",
         sizes.longest, static_cast<double>(needed) / 0x1p30, static_cast<double>(limit) / 0x1p30,
-        std::max<int64_t>(0, static_cast<int64_t>(static_cast<double>(sizes.longest) *
-                                                  static_cast<double>(limit - fixed) / static_cast<double>(needed - fixed))),
+        std::max<int64_t>(0, static_cast<int64_t>(static_cast<double>(sizes.longest) * static_cast<double>(limit - fixed) /
+                                                  static_cast<double>(needed - fixed))),
         limit_of_run.option);
   }
   plan.activation_bytes = kept_bytes(config, lora, options.compute, plan.keep, sizes.longest);

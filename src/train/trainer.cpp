@@ -94,7 +94,8 @@ struct Trainer::Impl {
         exec{device, scratch, options.compute, d.kind() == DeviceKind::kCpu ? &profile : nullptr} {
     const ModelConfig& c = model.config();
     check_ids();
-    sizes = {padded(longest_of(examples)), most_loss_rows(examples, with_documents(), options.lm_loss_tokens), model.weight_bytes()};
+    sizes = {padded(longest_of(examples)), most_loss_rows(examples, with_documents(), options.lm_loss_tokens),
+             model.weight_bytes()};
     plan = plan_training(device, c, adapter.config(), options, sizes);
     steps = options.steps > 0
                 ? options.steps
@@ -196,7 +197,8 @@ struct Trainer::Impl {
     return sums;
   }
 
-  /// Loss positions [begin, end), which ascend: their chunk of d_x reaches from where the one before ended to the next one's first row.
+  /// Loss positions [begin, end), which ascend: their chunk of d_x reaches from where the one before ended to the next one's
+  /// first row.
   void head_chunk(const LossPositions& loss, int64_t begin, int64_t end, const TensorView& last, const TensorView& d_x) {
     const ModelConfig& c = model.config();
     const int64_t n = end - begin;
@@ -430,7 +432,8 @@ int64_t Trainer::resume() {
   }
   impl_->check_identity(*state);
   if (impl_->device.kind() != DeviceKind::kCpu) {
-    for (size_t i = 0; i < tensors.size(); ++i) impl_->device.copy_in(tensors[i].data, on_host[i].view().data, tensors[i].bytes());
+    for (size_t i = 0; i < tensors.size(); ++i)
+      impl_->device.copy_in(tensors[i].data, on_host[i].view().data, tensors[i].bytes());
   }
   impl_->step = state->step;
   impl_->tokens = state->tokens;

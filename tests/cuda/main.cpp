@@ -1,5 +1,5 @@
-// gpu_test: the cases of tests/ops, unchanged, with their ops on a GPU. The tests hand host memory to ops, so every allocation of this
-// program lies in one pinned arena that the GPU reaches at the same address. Exits with 77 (skipped) where there is no GPU.
+// gpu_test: the cases of tests/ops, unchanged, with their ops on a GPU. The tests hand host memory to ops, so every allocation of
+// this program lies in one pinned arena that the GPU reaches at the same address. Exits with 77 (skipped) where there is no GPU.
 #include "core/error.h"
 #include "ops/support.h"
 
@@ -23,11 +23,13 @@ namespace {
 
 constexpr size_t kArenaBytes = size_t{6} << 30;
 constexpr int kSkipped = 77;
-// Left out: deaths by TENFOLD_CHECK, which happen before the device matters and fork a process that CUDA does not survive; and what only the
-// CPU promises, that a sequence may be cut anywhere without changing a bit (cuBLASLt and cuDNN choose kernels by the number of rows).
+// Left out: deaths by TENFOLD_CHECK, which happen before the device matters and fork a process that CUDA does not survive; and
+// what only the CPU promises, that a sequence may be cut anywhere without changing a bit (cuBLASLt and cuDNN choose kernels by
+// the number of rows).
 constexpr const char* kLeftOut =
     "AttentionValidation.*:CrossEntropyDeath.*:LinearDeath.*:Embedding.RejectsIdsOutsideTheTable:"
-    "AttentionChunks.OfAPromptGiveTheSameBitsBf16:Linear.ResultsDoNotDependOnTheCutOrTheThreads*:CrossEntropy.RowsDependOnNeither*";
+    "AttentionChunks.OfAPromptGiveTheSameBitsBf16:Linear.ResultsDoNotDependOnTheCutOrTheThreads*:CrossEntropy."
+    "RowsDependOnNeither*";
 
 /// Blocks of a power of two bytes, each with its size in the 64 bytes before it; freed ones wait in a list of their size.
 class Arena {

@@ -28,8 +28,8 @@ inline Device*& gpu() {
   return device;
 }
 
-/// An Exec with its own device and scratch (or the GPU's, which all tests share). A test that runs over its planned scratch aborts, as
-/// the program would.
+/// An Exec with its own device and scratch (or the GPU's, which all tests share). A test that runs over its planned scratch
+/// aborts, as the program would.
 struct TestExec {
   Device cpu;
   Device& device;

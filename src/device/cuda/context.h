@@ -54,8 +54,8 @@ class Context {
   /// Of ops/cuda/attention_cudnn.cpp; null until its first graph.
   std::unique_ptr<Plans>& attention_plans() { return attention_plans_; }
 
-  /// A device copy of a small host array, in stream order: valid for what is enqueued until kRingBytes more have been uploaded (the
-  /// ring then waits for the stream before it begins anew). The source may be reused at once.
+  /// A device copy of a small host array, in stream order: valid for what is enqueued until kRingBytes more have been uploaded
+  /// (the ring then waits for the stream before it begins anew). The source may be reused at once.
   template <typename T>
   const T* upload(std::span<const T> host) {
     return static_cast<const T*>(upload_bytes(host.data(), host.size_bytes()));

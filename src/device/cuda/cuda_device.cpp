@@ -1,6 +1,9 @@
 #include "device/cuda/cuda_device.h"
 
-#include "ops/backend.h"
+#include "core/error.h"
+
+#include <algorithm>
+#include <utility>
 
 namespace tenfold::cuda {
 namespace {
@@ -8,9 +11,7 @@ namespace {
 /// Attention of these is wrong (cudnn-frontend refuses them, too).
 bool refused(size_t cudnn_version) { return cudnn_version == 91000 || cudnn_version == 91001; }
 
-std::string version_text(size_t version) {
-  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
-}
+std::string version_text(size_t version) { return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100); }
 
 struct Memory {
   size_t free = 0;
@@ -30,9 +31,10 @@ void require_gpu(int index) {
   int runtime = 0;
   TENFOLD_CUDA(cudaRuntimeGetVersion(&runtime));
   if (driver / 1000 < runtime / 1000) {
-    throw_device("--device cuda: the NVIDIA driver is too old: it serves CUDA {}.{}, this program needs {}.{} or newer; update the "
-                 "driver, or use --device cpu",
-                 driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    throw_device(
+        "--device cuda: the NVIDIA driver is too old: it serves CUDA {}.{}, this program needs {}.{} or newer; update the "
+        "driver, or use --device cpu",
+        driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
   }
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
@@ -50,7 +52,7 @@ void require_gpu(int index) {
 
 }  // namespace
 
-CudaDevice::CudaDevice(int index, std::unique_ptr<ops::Backend> backend)
+CudaDevice::CudaDevice(int index, std::shared_ptr<ops::Backend> backend)
     : Device(DeviceKind::kCuda, /*threads=*/0), backend_(std::move(backend)) {
   require_gpu(index);
   TENFOLD_CUDA(cudaSetDevice(index));
@@ -73,7 +75,8 @@ int64_t CudaDevice::peak_held_bytes() const {
 }
 
 void CudaDevice::copy_in(void* to, const void* from, int64_t bytes) {
-  // From pageable memory: the runtime stages it and returns once the source may be reused; the synchronisation makes that certain.
+  // From pageable memory: the runtime stages it and returns once the source may be reused; the synchronisation makes that
+  // certain.
   TENFOLD_CUDA(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, context_->stream()));
   synchronize();
 }

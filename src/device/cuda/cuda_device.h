@@ -11,7 +11,7 @@ namespace tenfold::cuda {
 /// One GPU. Throws DeviceError when there is no driver, no such GPU, or a cuDNN that is refused.
 class CudaDevice final : public Device {
  public:
-  CudaDevice(int index, std::unique_ptr<ops::Backend> backend);
+  CudaDevice(int index, std::shared_ptr<ops::Backend> backend);
   ~CudaDevice() override;
 
   std::string description() const override { return description_; }
@@ -21,7 +21,7 @@ class CudaDevice final : public Device {
   int64_t peak_held_bytes() const override;
   int64_t row_multiple() const override { return 128; }  // cuDNN's attention (performance.md 9.2)
   int64_t prefill_rows() const override { return 16384; }
-  int64_t mlp_rows() const override { return 8192; }     // large products, and a chunk that is still small beside a sequence
+  int64_t mlp_rows() const override { return 8192; }  // large products, and a chunk that is still small beside a sequence
   void copy_in(void* to, const void* from, int64_t bytes) override;
   void copy_out(void* to, const void* from, int64_t bytes) override;
   void fill_zero(void* data, int64_t bytes) override;
@@ -35,7 +35,7 @@ class CudaDevice final : public Device {
 
  private:
   std::unique_ptr<Context> context_;
-  std::unique_ptr<ops::Backend> backend_;
+  std::shared_ptr<ops::Backend> backend_;  ///< not shared: device may not see its type, and this knows how to delete it
   std::string description_;
   int64_t overhead_bytes_ = 0;
 };

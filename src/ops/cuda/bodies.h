@@ -11,16 +11,22 @@ double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k);
 double copy_gigabytes(Exec& exec);
 
 // ops/adamw.h
-void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient, const TensorView& m, const TensorView& v);
+void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient,
+                const TensorView& m, const TensorView& v);
 double sum_of_squares(Exec& exec, const TensorView& x);
 
 // ops/attention.h
-void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, const TensorView& v, std::span<const ops::AttentionSegment> segments, float scale, const TensorView& o, const TensorView& lse);
-void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, const TensorView& k, const TensorView& v, const TensorView& o, const TensorView& lse, std::span<const ops::AttentionSegment> segments, float scale, const ops::AttentionGrads& grads);
-int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim);
+void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, const TensorView& v,
+                       std::span<const ops::AttentionSegment> segments, float scale, const TensorView& o, const TensorView& lse);
+void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, const TensorView& k, const TensorView& v,
+                        const TensorView& o, const TensorView& lse, std::span<const ops::AttentionSegment> segments, float scale,
+                        const ops::AttentionGrads& grads);
+int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads,
+                                int64_t head_dim);
 
 // ops/cross_entropy.h
-void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std::span<const int32_t> targets, std::span<const float> weights, std::span<float> nll, const TensorView& d_h, const TensorView& d_head);
+void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std::span<const int32_t> targets,
+                   std::span<const float> weights, std::span<float> nll, const TensorView& d_h, const TensorView& d_head);
 int64_t cross_entropy_scratch_bytes(const Exec& exec, int64_t rows, int64_t vocabulary, int64_t hidden);
 
 // ops/elementwise.h
@@ -28,7 +34,8 @@ void cast(Exec& exec, const TensorView& x, const TensorView& y);
 void add(Exec& exec, const TensorView& x, const TensorView& y);
 void gather_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows, const TensorView& y);
 void scatter_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows, const TensorView& y);
-void dropout(Exec& exec, const TensorView& x, std::span<const int64_t> token_index, float p, uint64_t seed, uint64_t stream, const TensorView& y);
+void dropout(Exec& exec, const TensorView& x, std::span<const int64_t> token_index, float p, uint64_t seed, uint64_t stream,
+             const TensorView& y);
 void argmax(Exec& exec, const TensorView& x, std::span<int32_t> out);
 
 // ops/embedding.h
@@ -40,19 +47,23 @@ void expand_rows(Exec& exec, const WeightView& weight, int64_t row, const Tensor
 
 // ops/linear.h
 void linear_forward(Exec& exec, const TensorView& x, const WeightView& w, const ops::LinearArgs& args, const TensorView& y);
-void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const WeightView& w, const ops::LinearArgs& args, const ops::LinearGrads& grads);
+void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const WeightView& w, const ops::LinearArgs& args,
+                     const ops::LinearGrads& grads);
 int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_features, int64_t in_features, int64_t rank);
 
 // ops/rms_norm.h
 void rms_norm_forward(Exec& exec, const TensorView& x, const TensorView& weight, float eps, const TensorView& y);
-void rms_norm_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const TensorView& weight, float eps, const TensorView& d_x, const TensorView& d_weight);
+void rms_norm_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const TensorView& weight, float eps,
+                       const TensorView& d_x, const TensorView& d_weight);
 
 // ops/rope.h
-void rope_table(Exec& exec, std::span<const float> inv_freq, std::span<const int64_t> positions, float attention_factor, const TensorView& cos, const TensorView& sin);
+void rope_table(Exec& exec, std::span<const float> inv_freq, std::span<const int64_t> positions, float attention_factor,
+                const TensorView& cos, const TensorView& sin);
 void rope_apply(Exec& exec, const TensorView& x, const TensorView& cos, const TensorView& sin, bool inverse);
 
 // ops/swiglu.h
 void swiglu_forward(Exec& exec, const TensorView& gate, const TensorView& up, const TensorView& a);
-void swiglu_backward(Exec& exec, const TensorView& d_a, const TensorView& gate, const TensorView& up, const TensorView& d_gate, const TensorView& d_up);
+void swiglu_backward(Exec& exec, const TensorView& d_a, const TensorView& gate, const TensorView& up, const TensorView& d_gate,
+                     const TensorView& d_up);
 
 }  // namespace tenfold::cuda

@@ -34,7 +34,8 @@ double best_seconds(Context& context, int calls, const Call& call) {
 
 /// Values of random signs and sizes: zeros would run faster than any data does.
 __global__ void fill_noise(uint16_t* out, int64_t n) {
-  for (int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x; i < n; i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
+  for (int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x; i < n;
+       i += static_cast<int64_t>(gridDim.x) * blockDim.x) {
     const auto hash = static_cast<uint32_t>((i * 0x9E3779B97F4A7C15ULL) >> 40);
     out[i] = static_cast<uint16_t>(0x3C00 | (hash & 0x83FF));  // 0.008 to 0.12, either sign
   }

@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 
 help:
 	@echo "make demo          fetch a small model, teach it long texts, prove it: runs/demo/report.html"
-	@echo "make proof         beyond the demo: twice the records; pass keys and five more needles: runs/proof/report.html"
+	@echo "make proof         beyond the demo: four times the records; pass keys and five more needles: runs/proof/report.html"
 	@echo "make test          build and run every test"
 	@echo "make build         install what is missing and build $(BUILD)/src/tenfold"
 	@echo "make bench         speed of this machine against its ceilings, part by part"

@@ -1,4 +1,5 @@
 #include "ops/adamw.h"
+#include "ops/adamw_coefficients.h"
 
 #include "ops/support.h"
 
@@ -85,6 +86,19 @@ TEST(SumOfSquares, IsExactAndIndependentOfThreads) {
     EXPECT_EQ(seen[0], seen[1]);
     EXPECT_EQ(seen[0], seen[2]);
   }
+}
+
+TEST(AdamW, CoefficientsAreFoldedInDoubleAndRoundedOnce) {
+  ops::AdamWArgs args;
+  args.learning_rate = 1e-3F;
+  args.weight_decay = 0.1F;
+  args.step = 7;
+  const ops::AdamWCoefficients c = ops::adamw_coefficients(args);
+  const double beta1 = args.beta1, beta2 = args.beta2, rate = args.learning_rate;
+  EXPECT_EQ(c.decay, static_cast<float>(1 - rate * static_cast<double>(args.weight_decay)));
+  EXPECT_EQ(c.one_minus_beta1, static_cast<float>(1 - beta1));
+  EXPECT_EQ(c.correction2, static_cast<float>(std::sqrt(1 - std::pow(beta2, 7))));
+  EXPECT_EQ(c.step_size, static_cast<float>(rate / (1 - std::pow(beta1, 7))));
 }
 
 }  // namespace

@@ -46,7 +46,8 @@ class Context {
   cudaStream_t stream() const { return stream_; }
   cublasLtHandle_t blas() const { return blas_; }
   cudnnHandle_t dnn() const { return dnn_; }
-  /// For cublasLt: kBlasWorkspaceBytes of device memory, used by one product at a time (the stream orders them).
+  /// kBlasWorkspaceBytes of device memory for cublasLt, and for the partial sums of ops that have no scratch of their own: one at
+  /// a time, as the stream orders them.
   void* blas_workspace() const { return blas_workspace_; }
   static constexpr size_t kBlasWorkspaceBytes = size_t{64} << 20;
   /// Of ops/cuda/gemm.cpp; null until its first product.

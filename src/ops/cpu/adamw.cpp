@@ -1,28 +1,16 @@
 #include "ops/cpu/adamw.h"
 
 #include "core/checked.h"
+#include "ops/adamw_coefficients.h"
 #include "ops/cpu/elementwise.h"
 
 #include <array>
-#include <cmath>
 
 namespace tenfold::cpu {
 
 void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient,
                 const TensorView& m, const TensorView& v) {
-  const double beta1 = args.beta1;
-  const double beta2 = args.beta2;
-  const double learning_rate = args.learning_rate;
-  const auto step = static_cast<double>(args.step);
-  AdamWCoefficients c;
-  c.decay = static_cast<float>(1.0 - learning_rate * static_cast<double>(args.weight_decay));
-  c.one_minus_beta1 = static_cast<float>(1.0 - beta1);
-  c.beta2 = args.beta2;
-  c.one_minus_beta2 = static_cast<float>(1.0 - beta2);
-  c.correction2 = static_cast<float>(std::sqrt(1.0 - std::pow(beta2, step)));
-  c.step_size = static_cast<float>(learning_rate / (1.0 - std::pow(beta1, step)));
-  c.eps = args.eps;
-  c.gradient_scale = args.gradient_scale;
+  const ops::AdamWCoefficients c = ops::adamw_coefficients(args);
   const auto kernel = elementwise_kernels().adamw;
   constexpr int64_t kRun = 256;
   const int64_t n = parameter.elements();

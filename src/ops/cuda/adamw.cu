@@ -6,37 +6,8 @@
 namespace tenfold::cuda {
 namespace {
 
-/// One step's coefficients, folded in f64 and rounded once, as on the CPU.
-struct Coefficients {
-  float decay = 1;  ///< 1 - lr weight_decay
-  float one_minus_beta1 = 0;
-  float beta2 = 0;
-  float one_minus_beta2 = 0;
-  float correction2 = 1;  ///< sqrt(1 - beta2^step)
-  float step_size = 0;    ///< lr / (1 - beta1^step)
-  float eps = 0;
-  float gradient_scale = 1;
-};
-
-Coefficients coefficients_of(const ops::AdamWArgs& args) {
-  const double beta1 = args.beta1;
-  const double beta2 = args.beta2;
-  const double learning_rate = args.learning_rate;
-  const auto step = static_cast<double>(args.step);
-  Coefficients c;
-  c.decay = static_cast<float>(1.0 - learning_rate * static_cast<double>(args.weight_decay));
-  c.one_minus_beta1 = static_cast<float>(1.0 - beta1);
-  c.beta2 = args.beta2;
-  c.one_minus_beta2 = static_cast<float>(1.0 - beta2);
-  c.correction2 = static_cast<float>(std::sqrt(1.0 - std::pow(beta2, step)));
-  c.step_size = static_cast<float>(learning_rate / (1.0 - std::pow(beta1, step)));
-  c.eps = args.eps;
-  c.gradient_scale = args.gradient_scale;
-  return c;
-}
-
 // torch's order of operations, each rounded by itself (nothing fused), so that trajectories are the CPU's bit for bit.
-__global__ void adamw_elements(Coefficients k, float* parameter, const float* gradient, float* m, float* v, int64_t n,
+__global__ void adamw_elements(ops::AdamWCoefficients k, float* parameter, const float* gradient, float* m, float* v, int64_t n,
                                bool vectors) {
   constexpr int N = kChunk<float>;
   for_row_chunks<N>(n, vectors, [&](int64_t at, int64_t left, auto whole) {
@@ -101,7 +72,7 @@ void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parame
   for (const TensorView* t : {&parameter, &gradient, &m, &v}) vectors = vectors && reinterpret_cast<uintptr_t>(t->data) % 16 == 0;
   const RowGrid grid(context, 1, n, N);
   adamw_elements<<<grid.blocks, grid.threads, 0, context.stream()>>>(
-      coefficients_of(args), parameter.ptr<float>(), gradient.ptr<float>(), m.ptr<float>(), v.ptr<float>(), n, vectors);
+      ops::adamw_coefficients(args), parameter.ptr<float>(), gradient.ptr<float>(), m.ptr<float>(), v.ptr<float>(), n, vectors);
   TENFOLD_LAUNCHED();
 }
 

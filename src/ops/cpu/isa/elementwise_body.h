@@ -149,8 +149,8 @@ void swiglu_backward(const void* d_a, const void* gate, const void* up, void* d_
 }
 
 // The order of operations is torch's (torch/optim/adamw.py, _single_tensor_adamw), so that trajectories can be compared.
-void adamw(const AdamWCoefficients& c, float* parameter, const float* gradient, float* m, float* v, int64_t n) {
-  const AdamWCoefficients k = c;
+void adamw(const ops::AdamWCoefficients& c, float* parameter, const float* gradient, float* m, float* v, int64_t n) {
+  const ops::AdamWCoefficients k = c;
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const float g = gradient[i] * k.gradient_scale;

@@ -1,20 +1,10 @@
 #pragma once
 
+#include "ops/adamw_coefficients.h"
+
 #include <cstdint>
 
 namespace tenfold::cpu {
-
-/// Coefficients of one AdamW step, folded in f64 and rounded once.
-struct AdamWCoefficients {
-  float decay = 1;  ///< 1 - lr weight_decay
-  float one_minus_beta1 = 0;
-  float beta2 = 0;
-  float one_minus_beta2 = 0;
-  float correction2 = 1;  ///< sqrt(1 - beta2^step)
-  float step_size = 0;    ///< lr / (1 - beta1^step)
-  float eps = 0;
-  float gradient_scale = 1;
-};
 
 /// The mask of a dropout row: philox(key, row, d / 4), element dropped when its 32-bit word is below the threshold.
 struct DropoutMask {
@@ -40,7 +30,7 @@ struct ElementwiseKernels {
   void (*swiglu[2])(const void* gate, const void* up, void* a, int64_t n);
   /// Indices are d_a, gate.
   void (*swiglu_backward[2][2])(const void* d_a, const void* gate, const void* up, void* d_gate, void* d_up, int64_t n);
-  void (*adamw)(const AdamWCoefficients& c, float* parameter, const float* gradient, float* m, float* v, int64_t n);
+  void (*adamw)(const ops::AdamWCoefficients& c, float* parameter, const float* gradient, float* m, float* v, int64_t n);
   double (*sum_of_squares[2])(const void* x, int64_t n);
   void (*dropout[2][2])(const void* x, const DropoutMask& mask, void* y, int64_t n);
   int64_t (*argmax)(const float* x, int64_t n);

@@ -24,8 +24,8 @@ struct LinearArgs {
 
 /// y = x W^T [+ bias] [+ scale (x A^T) B^T] [+ residual]. x (T, K) compute dtype, w (N, K) frozen in any layout, y (T, N) compute
 /// dtype or f32. The weight is expanded to the compute dtype for the product (or dotted as it lies where T is a few tokens);
-/// accumulation is f32. Results do not depend on how a sequence is cut into calls of more than kGemvRows rows, nor on the scratch
-/// given.
+/// accumulation is f32. On the CPU results do not depend on how a sequence is cut into calls of more than kGemvRows rows, nor on
+/// the scratch given; on a GPU cuBLASLt chooses its kernel by the number of rows.
 void linear_forward(Exec& exec, const TensorView& x, const WeightView& w, const LinearArgs& args, const TensorView& y);
 
 /// Calls with at most this many rows may use the fused dequantise-and-dot kernels.

@@ -141,6 +141,15 @@ struct Session::Impl {
   /// Padding makes every piece long enough.
   int64_t least_piece() const { return device.row_multiple() > 1 ? 1 : kLeastChunk; }
 
+  /// Tokens of a prompt that the cache already holds. Enough is left to read that the last piece is not a short one, which other
+  /// kernels would serve, and pieces begin where the device likes.
+  int64_t reusable(std::span<const int32_t> ids) const {
+    const auto common = std::mismatch(ids.begin(), ids.end(), cached.begin(), cached.end()).first - ids.begin();
+    const auto unread = static_cast<int64_t>(ids.size()) - least_piece();
+    const int64_t kept = std::max<int64_t>(0, std::min<int64_t>(common, unread));
+    return kept - kept % device.row_multiple();
+  }
+
   void head_of_last(const TensorView& x) {
     const ModelConfig& c = model.config();
     const TensorView h = scratch.tensor("h", options.compute, {1, c.hidden});
@@ -210,13 +219,7 @@ MemoryPlan Session::plan(Device& device, const ModelConfig& config, const LoraCo
 
 std::span<const float> Session::prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress) {
   impl_->check_prompt(ids);
-  const auto total = static_cast<int64_t>(ids.size());
-  const auto limit = static_cast<int64_t>(std::min(ids.size(), impl_->cached.size()));
-  int64_t common = 0;
-  while (common < limit && ids[static_cast<size_t>(common)] == impl_->cached[static_cast<size_t>(common)]) ++common;
-  // Enough must be left to read that the last piece is not a short one, which other kernels would serve.
-  common = std::max<int64_t>(0, std::min(common, total - impl_->least_piece()));
-  common -= common % impl_->device.row_multiple();
+  const int64_t common = impl_->reusable(ids);
   impl_->forget_after(common);
   impl_->feed(ids, common, /*want_logits=*/true, progress, {});
   return impl_->logits();
@@ -243,10 +246,7 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_ne
         result.prompt_tokens, max_new_tokens, impl_->options.capacity);
   }
   auto start = Clock::now();
-  const int64_t before = static_cast<int64_t>(
-      std::mismatch(prompt.begin(), prompt.end(), impl_->cached.begin(), impl_->cached.end()).first - prompt.begin());
-  result.reused_tokens = std::max<int64_t>(0, std::min(before, result.prompt_tokens - impl_->least_piece()));
-  result.reused_tokens -= result.reused_tokens % impl_->device.row_multiple();
+  result.reused_tokens = impl_->reusable(prompt);
   std::span<const float> logits = prefill(prompt);
   result.prefill_seconds = seconds_since(start);
   start = Clock::now();

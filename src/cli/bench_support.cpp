@@ -228,6 +228,10 @@ void print_row(Context& context, const Device& device, const BenchRow& row, cons
   context.console.line(fmt::format(
       "{:>7} tokens  {:>9.4f} s  {:>8.1f} tokens/s  {:>7.1f} GFLOP/s  {:>5.1f} % of {:.0f}  peak {} (planned {})", row.length,
       row.seconds, rate, gflops, 100 * share, ceilings.gflops, bytes_text(peak), bytes_text(row.planned_bytes)));
+  if (row.planned_pinned_bytes > 0) {
+    context.console.line(fmt::format("        on the host   {} page-locked (planned {})", bytes_text(row.pinned_bytes),
+                                     bytes_text(row.planned_pinned_bytes)));
+  }
   Json parts = Json::object();
   double rest = row.seconds;
   const auto part_line = [&](std::string_view name, double seconds, double rate_of_part) {
@@ -254,6 +258,10 @@ void print_row(Context& context, const Device& device, const BenchRow& row, cons
                {"attention_backward_gflops", ceilings.attention_backward},
                {"parts", parts}};
   add_memory(line, device, row.planned_bytes);
+  if (row.planned_pinned_bytes > 0) {
+    line["pinned_bytes"] = row.pinned_bytes;
+    line["planned_pinned_bytes"] = row.planned_pinned_bytes;
+  }
   for (const auto& [key, value] : line.items()) context.summary[key] = value;
   context.summary["by_length"].push_back(line);
 }

@@ -1,5 +1,7 @@
 #include "cli/train_options.h"
 
+#include "cli/model_support.h"
+
 #include "core/error.h"
 #include "format/names.h"
 #include "train/schedule.h"
@@ -83,6 +85,21 @@ void declare_learning(OptionTable& table, LearningOptions& options) {
   table.add_switch("shuffle", options.shuffle, "Permute the records each epoch (--no-shuffle keeps their order)");
   table.add("checkpoint-every", options.checkpoint_every, "N", "Steps between checkpoints; 0: a twentieth of the run");
   table.add("adapter-dtype", options.adapter_dtype, "NAME", "f32 or bf16, of the saved adapter");
+  declare_offload(table, options.offload);
+}
+
+void declare_offload(OptionTable& table, std::string& offload) {
+  table.add(
+      "offload", offload, "NAME",
+      "What forwards keep, and AdamW's moments of a trained embedding, in host memory beside a GPU: auto (where it is faster "
+      "or nothing else fits), never, always");
+}
+
+Offload offload_by_name(const std::string& name) {
+  if (name == "auto") return Offload::kAuto;
+  if (name == "never") return Offload::kNever;
+  if (name == "always") return Offload::kAlways;
+  throw_input("--offload: expected auto, never or always, got {}", shown(name));
 }
 
 void check_learning(const LearningOptions& options, std::vector<std::string>& errors) {
@@ -105,6 +122,11 @@ void check_learning(const LearningOptions& options, std::vector<std::string>& er
   }
   if (!(options.eps > 0)) errors.push_back(fmt::format("--eps: expected above 0, got {}", options.eps));
   try {
+    (void)offload_by_name(options.offload);
+  } catch (const InputError& error) {
+    errors.push_back(error.what());
+  }
+  try {
     (void)schedule_by_name(options.schedule);
   } catch (const InputError& error) {
     errors.push_back(error.what());
@@ -112,6 +134,40 @@ void check_learning(const LearningOptions& options, std::vector<std::string>& er
   if (options.adapter_dtype != "f32" && options.adapter_dtype != "bf16") {
     errors.push_back(fmt::format("--adapter-dtype: expected f32 or bf16, got {}", shown(options.adapter_dtype)));
   }
+}
+
+std::string kept_text(const TrainPlan& plan) {
+  std::string text;
+  for (size_t begin = 0; begin < plan.layers.size();) {
+    size_t end = begin;
+    while (end < plan.layers.size() && plan.layers[end] == plan.layers[begin]) ++end;
+    const char* what = "";
+    switch (plan.layers[begin].keep) {
+      case Keep::kInput: what = "inputs"; break;
+      case Keep::kAttention: what = "inputs and attention outputs"; break;
+      case Keep::kMiddle: what = "all but the MLP"; break;
+      case Keep::kAll: what = "everything"; break;
+    }
+    text += fmt::format("{}{} of layers {}-{}{}", text.empty() ? "" : "; ", what, begin, end - 1,
+                        plan.layers[begin].on_host ? ", on the host" : "");
+    begin = end;
+  }
+  return text;
+}
+
+void print_train_plan(Console& console, const Device& device, const TrainPlan& plan) {
+  print_plan(console, device, plan.memory);
+  if (!plan.host.buffers.empty()) {
+    console.line(fmt::format("{:<34} {:<12} {:>12}", "page-locked host memory", "use", "bytes"));
+    for (const PlannedBuffer& row : plan.host.buffers)
+      console.line(fmt::format("  {:<32} {:<12} {:>12}", row.name, name_of(row.use), bytes_text(row.bytes)));
+  }
+  console.line(fmt::format("kept for the backward: {}", kept_text(plan)));
+}
+
+void add_train_plan(Context& context, const Device& device, const TrainPlan& plan) {
+  add_planned(context, device, plan.memory);
+  if (device.kind() != DeviceKind::kCpu) context.summary["planned_pinned_bytes"] = plan.host.total();
 }
 
 TrainOptions train_options_of(const LearningOptions& options, const CommonOptions& common) {
@@ -136,6 +192,7 @@ TrainOptions train_options_of(const LearningOptions& options, const CommonOption
   train.checkpoint_every = options.checkpoint_every;
   train.host_memory = common.host_memory.bytes;
   train.gpu_memory = common.gpu_memory.bytes;
+  train.offload = offload_by_name(options.offload);
   train.adapter_dtype = options.adapter_dtype == "bf16" ? DType::kBF16 : DType::kF32;
   return train;
 }

@@ -45,9 +45,20 @@ struct LearningOptions {
   bool shuffle = true;
   int64_t checkpoint_every = 0;
   std::string adapter_dtype = "f32";
+  std::string offload = "auto";
 };
+/// --offload of a step: auto, never or always. InputError otherwise.
+void declare_offload(OptionTable& table, std::string& offload);
+Offload offload_by_name(const std::string& name);
 void declare_learning(OptionTable& table, LearningOptions& options);
 void check_learning(const LearningOptions& options, std::vector<std::string>& errors);
+/// "attention outputs of 20 layers; inputs of 12 layers, on the host": what a plan keeps for the backward.
+std::string kept_text(const TrainPlan& plan);
+/// The plan's tables, the device's and the host's, and what is kept.
+void print_train_plan(Console& console, const Device& device, const TrainPlan& plan);
+/// planned_host_bytes, planned_gpu_bytes and, beside a GPU, planned_pinned_bytes of a summary.
+void add_train_plan(Context& context, const Device& device, const TrainPlan& plan);
+
 /// All but `out`, `compute` and `chat_template`.
 TrainOptions train_options_of(const LearningOptions& options, const CommonOptions& common);
 

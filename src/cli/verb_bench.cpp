@@ -1,5 +1,6 @@
 // bench ceilings, step, prefill, decode, tokenize: rates against what this machine can do, measured in the same run.
 #include "cli/bench_support.h"
+#include "cli/train_options.h"
 #include "cli/verbs.h"
 
 #include "core/error.h"
@@ -58,16 +59,23 @@ class BenchCeilingsVerb final : public Verb {
 class BenchStepVerb final : public Verb {
  public:
   std::string name() const override { return "bench step"; }
-  std::string summary() const override { return "A LoRA training step (r 32 on q, k, v, o; loss on every token) by part"; }
+  std::string summary() const override { return "A LoRA training step (loss on every token) by part"; }
   std::string examples() const override {
     return "  tenfold bench step --model SmolLM2.gguf --length 512,2K,8K\n"
-           "  tenfold bench step --shape smollm2-135m --layout nf4 --length 2K --host-memory 1.5GiB --json\n";
+           "  tenfold bench step --shape smollm2-135m --layout nf4 --length 2K --host-memory 1.5GiB --json\n"
+           "  tenfold bench step --device cuda --shape llama3-8b --layout nf4 --length 80K --gpu-memory 24GiB\n";
   }
   void declare(OptionTable& table) override {
     options_.lengths = {512, 2048, 8192};
     declare_bench(table, options_);
+    declare_offload(table, offload_);
+    lora_.alpha = 64;
+    declare_lora(table, lora_);
   }
-  void check(const OptionTable& table, std::vector<std::string>& errors) const override { check_bench(table, options_, errors); }
+  void check(const OptionTable& table, std::vector<std::string>& errors) const override {
+    check_bench(table, options_, errors);
+    check_lora(lora_, errors);
+  }
 
   int run(Context& context) override {
     LoadedModel loaded = load_bench_model(options_, context);
@@ -85,23 +93,23 @@ class BenchStepVerb final : public Verb {
 
  private:
   void step(Context& context, LoadedModel& loaded, int64_t length, Ceilings& ceilings) const {
-    LoraConfig lora;
-    lora.r = 32;
-    lora.alpha = 64;
+    const LoraConfig lora = lora_of(lora_);
     TrainOptions train;
     train.compute = loaded.compute;
     train.steps = 1;
     train.host_memory = context.common.host_memory.bytes;
+    train.gpu_memory = context.common.gpu_memory.bytes;
+    train.offload = offload_by_name(offload_);
     Example example;
     example.ids = bench_ids(loaded.model.config(), length, 1);
     example.kinds.assign(static_cast<size_t>(length), TokenKind::kAnswer);
     example.kinds.front() = TokenKind::kNone;
     const TrainSizes sizes = {length, length - 1, loaded.model.weight_bytes()};
     const TrainPlan plan = plan_training(*loaded.device, loaded.model.config(), lora, train, sizes);
-    if (context.common.dry_run) return print_plan(context.console, *loaded.device, plan.memory);
+    if (context.common.dry_run) return print_train_plan(context.console, *loaded.device, plan);
+    if (plan.host.total() > 0) context.console.line(fmt::format("kept for the backward: {}", kept_text(plan)));
     Adapter adapter = Adapter::create(*loaded.device, loaded.model, lora, 1);
     Trainer trainer(*loaded.device, loaded.model, adapter, {&example, 1}, train);
-    Update update(*loaded.device, adapter, loaded.compute, &trainer.profile());
     const int64_t record = 0;
     std::vector<double> seconds;
     Progress progress(context.console, fmt::format("step of {}", length), options_.repeats + 1, "steps");
@@ -109,7 +117,7 @@ class BenchStepVerb final : public Verb {
       if (i == 1) trainer.profile().clear();
       const auto start = Clock::now();
       trainer.forward_backward({&record, 1}, 0);
-      update.run(trainer);
+      trainer.update(/*learning_rate=*/0, 0);  // every repeat sees the same weights
       if (i > 0) seconds.push_back(since(start));
       progress.update(i + 1);
     }
@@ -120,7 +128,7 @@ class BenchStepVerb final : public Verb {
       trainer.profile().clear();
       trainer.want_profile(true);
       trainer.forward_backward({&record, 1}, 0);
-      update.run(trainer);
+      trainer.update(0, 0);
     }
     measure_products(ceilings, *loaded.device, loaded.compute);
     BenchRow row;
@@ -131,38 +139,14 @@ class BenchStepVerb final : public Verb {
     row.attention_forward_flops = attention_flops_of(loaded.model.config(), length);
     row.attention_backward_flops = 2.5 * row.attention_forward_flops;
     row.planned_bytes = plan.memory.total();
+    row.pinned_bytes = loaded.device->host_bytes_in_use();
+    row.planned_pinned_bytes = plan.host.total();
     print_row(context, *loaded.device, row, ceilings, trainer.profile(), gpu ? 1 : options_.repeats);
   }
 
-  /// Gradient norm and AdamW, as a step ends.
-  class Update {
-   public:
-    Update(Device& device, const Adapter& adapter, DType compute, Profile* profile)
-        : m_(device.allocate("adamw m", MemoryUse::kOptimizer, adapter.elements() * 4)),
-          v_(device.allocate("adamw v", MemoryUse::kOptimizer, adapter.elements() * 4)),
-          adapter_(adapter),
-          exec_{device, scratch_, compute, profile} {
-      m_.fill_zero();
-      v_.fill_zero();
-    }
-    void run(Trainer& trainer) {
-      const int64_t n = adapter_.elements();
-      ops::AdamWArgs args;
-      args.learning_rate = 0;  // every repeat sees the same weights
-      args.step = 1;
-      args.gradient_scale = ops::sum_of_squares(exec_, trainer.gradients()) > 0 ? 1.0F : 0.0F;
-      ops::adamw_step(exec_, args, adapter_.flat(), trainer.gradients(), m_.view(DType::kF32, {n}), v_.view(DType::kF32, {n}));
-    }
-
-   private:
-    Buffer m_;
-    Buffer v_;
-    Workspace scratch_;
-    const Adapter& adapter_;
-    Exec exec_;
-  };
-
   BenchOptions options_;
+  LoraOptions lora_;
+  std::string offload_ = "auto";
 };
 
 class BenchPrefillVerb final : public Verb {

@@ -68,12 +68,12 @@ class PlanVerb final : public Verb {
     const Shape shape = read_shape(context);
     double gflops = 0;
     for (const int64_t length : bench_.lengths) {
-      const MemoryPlan plan = plan_of(*device, shape, compute, length, context);
+      const TrainPlan plan = plan_of(*device, shape, compute, length, context);
       context.console.line(fmt::format("{} at {} tokens, {}, {} threads", infer_ ? "inference" : "a training step", length,
                                        name_of(compute), device->threads()));
-      print_plan(context.console, *device, plan);
+      infer_ ? print_plan(context.console, *device, plan.memory) : print_train_plan(context.console, *device, plan);
       context.summary["length"] = length;
-      add_planned(context, *device, plan);
+      add_train_plan(context, *device, plan);
       if (context.common.dry_run) continue;
       if (device->kind() != DeviceKind::kCpu) continue;  // bench step measures there
       if (gflops == 0) gflops = ops::onednn_ceiling_gflops(compute, device->threads());
@@ -81,7 +81,7 @@ class PlanVerb final : public Verb {
     }
     print_longest(context, *device, shape, compute);
     for (const int64_t length : bench_.lengths) {
-      require_memory(*device, plan_of(*device, shape, compute, length, context).total(), context.common,
+      require_memory(*device, plan_of(*device, shape, compute, length, context).memory.total(), context.common,
                      "take a shorter --length, or more memory");
     }
     return 0;
@@ -119,17 +119,20 @@ class PlanVerb final : public Verb {
     return std::min(rows, length - 1);
   }
 
-  MemoryPlan plan_of(Device& device, const Shape& shape, DType compute, int64_t length, const Context& context) const {
+  /// For inference its device memory alone.
+  TrainPlan plan_of(Device& device, const Shape& shape, DType compute, int64_t length, const Context& context) const {
     if (infer_) {
       SessionOptions options;
       options.capacity = length;
       options.compute = compute;
-      return Session::plan(device, shape.config, /*lora=*/nullptr, options, shape.weight_bytes);
+      TrainPlan plan;
+      plan.memory = Session::plan(device, shape.config, /*lora=*/nullptr, options, shape.weight_bytes);
+      return plan;
     }
     TrainOptions options = train_options_of(learning_, context.common);
     options.compute = compute;
     options.steps = 1;
-    return plan_training(device, shape.config, lora_of(lora_), options, {length, head_rows(length), shape.weight_bytes}).memory;
+    return plan_training(device, shape.config, lora_of(lora_), options, {length, head_rows(length), shape.weight_bytes});
   }
 
   void print_time(Context& context, const ModelConfig& config, int64_t length, double gflops) const {
@@ -149,7 +152,7 @@ class PlanVerb final : public Verb {
 
   bool fits(Device& device, const Shape& shape, DType compute, int64_t length, const Context& context) const {
     try {
-      require_memory(device, plan_of(device, shape, compute, length, context).total(), context.common, "");
+      require_memory(device, plan_of(device, shape, compute, length, context).memory.total(), context.common, "");
       return true;
     } catch (const DeviceError&) {
       return false;

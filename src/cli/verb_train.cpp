@@ -75,12 +75,13 @@ class TrainVerb final : public Verb {
                               loaded.model.weight_bytes()};
     const TrainPlan plan = plan_training(*loaded.device, loaded.model.config(), loaded.adapter->config(), options, sizes);
     if (context.common.dry_run) {
-      print_plan(context.console, *loaded.device, plan.memory);
-      add_planned(context, *loaded.device, plan.memory);
+      print_train_plan(context.console, *loaded.device, plan);
+      add_train_plan(context, *loaded.device, plan);
       return 0;
     }
-    context.console.note(fmt::format("planned memory {}; {} steps; checkpoints every {} steps", bytes_text(plan.memory.total()),
-                                     options.steps, options.checkpoint_every));
+    const std::string beside = plan.host.total() > 0 ? fmt::format(" and {} of the host", bytes_text(plan.host.total())) : "";
+    context.console.note(fmt::format("planned memory {}{}; {} steps; checkpoints every {} steps", bytes_text(plan.memory.total()),
+                                     beside, options.steps, options.checkpoint_every));
     Trainer trainer(*loaded.device, loaded.model, *loaded.adapter, corpus.examples, options);
     const int64_t from = resume_ ? trainer.resume() : 0;
     if (resume_) {
@@ -136,8 +137,13 @@ class TrainVerb final : public Verb {
                       fmt::format("planned bytes {}", plan.memory.total())},
                      inputs);
     Json planned = Json::array();
-    for (const PlannedBuffer& row : plan.memory.buffers) {
-      planned.push_back({{"name", row.name}, {"use", std::string(name_of(row.use))}, {"bytes", row.bytes}});
+    for (const MemoryPlan* part : {&plan.memory, &plan.host}) {
+      for (const PlannedBuffer& row : part->buffers) {
+        planned.push_back({{"name", row.name},
+                           {"use", std::string(name_of(row.use))},
+                           {"bytes", row.bytes},
+                           {"where", part == &plan.host ? "host" : "device"}});
+      }
     }
     write_file_atomically((fs::path(out_) / "memory.json").string(), Json{{"planned", planned}}.dump(2) + "\n");
   }

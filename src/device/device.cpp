@@ -44,7 +44,8 @@ Buffer::Buffer(Buffer&& other) noexcept
     : name_(std::move(other.name_)),
       data_(std::exchange(other.data_, nullptr)),
       bytes_(std::exchange(other.bytes_, 0)),
-      device_(std::exchange(other.device_, nullptr)) {}
+      device_(std::exchange(other.device_, nullptr)),
+      on_host_(other.on_host_) {}
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
   if (this != &other) {
@@ -53,6 +54,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
     data_ = std::exchange(other.data_, nullptr);
     bytes_ = std::exchange(other.bytes_, 0);
     device_ = std::exchange(other.device_, nullptr);
+    on_host_ = other.on_host_;
   }
   return *this;
 }
@@ -64,7 +66,10 @@ Buffer::~Buffer() {
 DeviceKind Buffer::device_kind() const { return device_ == nullptr ? DeviceKind::kCpu : device_->kind(); }
 
 void Buffer::fill_zero() {
-  if (bytes_ > 0) device_->fill_zero(data_, bytes_);
+  if (bytes_ == 0) return;
+  if (!on_host_) return device_->fill_zero(data_, bytes_);
+  device_->synchronize();
+  std::memset(data_, 0, static_cast<size_t>(bytes_));
 }
 
 TensorView Buffer::view(DType dtype, std::initializer_list<int64_t> dims) const {
@@ -97,9 +102,34 @@ Buffer Device::allocate(std::string_view name, MemoryUse use, int64_t bytes) {
   return buffer;
 }
 
+Buffer Device::allocate_host(std::string_view name, MemoryUse use, int64_t bytes) {
+  if (kind_ == DeviceKind::kCpu) return allocate(name, use, bytes);
+  TENFOLD_CHECK(bytes >= 0, "{}: {} bytes", name, bytes);
+  Buffer buffer;
+  buffer.name_ = name;
+  buffer.bytes_ = bytes;
+  buffer.data_ = acquire_host(bytes);
+  if (buffer.data_ == nullptr) {
+    throw_device(
+        "out of page-locked host memory: {} bytes for {} ({}) were refused; {} bytes are in use. Lower --host-memory or "
+        "--max-length, or raise what this process may lock (ulimit -l, the container's memory limit)",
+        bytes, name, name_of(use), host_bytes_in_use_);
+  }
+  buffer.device_ = this;
+  buffer.on_host_ = true;
+  ++allocations_;
+  host_bytes_in_use_ += bytes;
+  return buffer;
+}
+
 void Device::release(Buffer& buffer) {
-  give_back(buffer.data_, buffer.bytes_);
-  bytes_in_use_ -= buffer.bytes_;
+  if (buffer.on_host_) {
+    give_back_host(buffer.data_, buffer.bytes_);
+    host_bytes_in_use_ -= buffer.bytes_;
+  } else {
+    give_back(buffer.data_, buffer.bytes_);
+    bytes_in_use_ -= buffer.bytes_;
+  }
   buffer.data_ = nullptr;
 }
 
@@ -121,6 +151,14 @@ int64_t Device::free_bytes() const { return host_memory_bytes() - bytes_in_use_;
 void Device::copy_in(void* to, const void* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
 void Device::copy_out(void* to, const void* from, int64_t bytes) { std::memcpy(to, from, static_cast<size_t>(bytes)); }
 void Device::fill_zero(void* data, int64_t bytes) { std::memset(data, 0, static_cast<size_t>(bytes)); }
+CopyTicket Device::copy_out_later(void* host, const void* device, int64_t bytes, CopyTicket) {
+  std::memcpy(host, device, static_cast<size_t>(bytes));
+  return 0;
+}
+CopyTicket Device::copy_in_later(void* device, const void* host, int64_t bytes, CopyTicket) {
+  std::memcpy(device, host, static_cast<size_t>(bytes));
+  return 0;
+}
 
 HostCopy::HostCopy(Device& device, const TensorView& t) : view_(t) {
   TENFOLD_CHECK(t.is_contiguous(), "{} {}: not contiguous", t.name, shape_text(t));

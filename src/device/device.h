@@ -19,7 +19,8 @@ namespace ops {
 class Backend;
 }
 
-/// Owned device memory. Move-only; frees on destruction. 64-byte aligned, contents undefined until written.
+/// Owned device memory, or host memory that a device copies to and from while it computes. Move-only; frees on destruction.
+/// 64-byte aligned, contents undefined until written.
 class Buffer {
  public:
   Buffer() = default;
@@ -45,7 +46,11 @@ class Buffer {
   void* data_ = nullptr;
   int64_t bytes_ = 0;
   Device* device_ = nullptr;
+  bool on_host_ = false;
 };
+
+/// A copy that was enqueued beside the ops (Device::copy_out_later, copy_in_later). 0: nothing to wait for.
+using CopyTicket = int64_t;
 
 /// One place to compute and its memory: as it stands the CPU with its compute pool; a GPU derives from it (device/cuda, opened by
 /// open_cuda_device). Counts allocations, so that a test can prove that a step makes none.
@@ -64,8 +69,12 @@ class Device {
 
   /// Throws DeviceError, naming the buffer and the bytes, when memory is refused.
   Buffer allocate(std::string_view name, MemoryUse use, int64_t bytes);
+  /// Host memory that copies run to and from at full speed, beside the ops: page-locked where the device is a GPU, whose ops may
+  /// also read and write it in place, at the speed of the link. On the CPU a buffer like any other. Throws as allocate does.
+  Buffer allocate_host(std::string_view name, MemoryUse use, int64_t bytes);
   int64_t allocations() const { return allocations_; }
   int64_t bytes_in_use() const { return bytes_in_use_; }
+  int64_t host_bytes_in_use() const { return host_bytes_in_use_; }
   int64_t peak_bytes() const { return peak_bytes_; }
   /// Bytes that buffers may still take, and what stands outside of buffers (a GPU's context, libraries and staging).
   virtual int64_t free_bytes() const;
@@ -84,6 +93,18 @@ class Device {
   virtual void copy_in(void* to, const void* from, int64_t bytes);
   virtual void copy_out(void* to, const void* from, int64_t bytes);
   virtual void fill_zero(void* data, int64_t bytes);
+
+  /// Between a buffer and one of allocate_host, beside the ops and beside copies of the other direction. The copy begins after
+  /// the ops enqueued so far and after the copy `after`; what it reads and writes is left alone until wait_for(its ticket). On
+  /// the CPU it is done on return. Throw DeviceError.
+  virtual CopyTicket copy_out_later(void* host, const void* device, int64_t bytes, CopyTicket after = 0);
+  virtual CopyTicket copy_in_later(void* device, const void* host, int64_t bytes, CopyTicket after = 0);
+  /// Ops enqueued from now on begin after that copy.
+  virtual void wait_for(CopyTicket) {}
+  /// Bytes a second that such a copy may be expected to make each way, for choosing between plans; 0 where the device has no
+  /// memory of its own, so that nothing is gained by it.
+  virtual double link_bytes_per_second() const { return 0; }
+
   /// Returns when every op is done.
   virtual void synchronize() {}
   /// Who computes where kind() is not the CPU (ops/backend.h).
@@ -94,6 +115,8 @@ class Device {
   /// Null when refused.
   virtual void* acquire(int64_t bytes);
   virtual void give_back(void* data, int64_t bytes);
+  virtual void* acquire_host(int64_t bytes) { return Device::acquire(bytes); }
+  virtual void give_back_host(void* data, int64_t bytes) { Device::give_back(data, bytes); }
 
  private:
   friend class Buffer;
@@ -103,6 +126,7 @@ class Device {
   int threads_ = 1;
   int64_t allocations_ = 0;
   int64_t bytes_in_use_ = 0;
+  int64_t host_bytes_in_use_ = 0;
   int64_t peak_bytes_ = 0;
 };
 

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <span>
 
 namespace tenfold::ops {
 
@@ -41,6 +42,11 @@ inline AdamWCoefficients adamw_coefficients(const AdamWArgs& args) {
 /// elements.
 void adamw_step(Exec& exec, const AdamWArgs& args, const TensorView& parameter, const TensorView& gradient, const TensorView& m,
                 const TensorView& v);
+
+/// The same for rows `rows` (ascending, distinct) of (R, C) arrays alone. It equals adamw_step bit for bit when the rows left out
+/// have had no gradient so far and there is no weight decay: their moments are zero, and so is their change.
+void adamw_step_rows(Exec& exec, const AdamWArgs& args, std::span<const int32_t> rows, const TensorView& parameter,
+                     const TensorView& gradient, const TensorView& m, const TensorView& v);
 
 /// Sum of squares in f64, in an order that does not depend on the number of threads.
 double sum_of_squares(Exec& exec, const TensorView& x);

@@ -34,6 +34,8 @@ class Backend {
   // ops/adamw.h
   virtual void adamw_step(Exec& exec, const AdamWArgs& args, const TensorView& parameter, const TensorView& gradient,
                           const TensorView& m, const TensorView& v) = 0;
+  virtual void adamw_step_rows(Exec& exec, const AdamWArgs& args, std::span<const int32_t> rows, const TensorView& parameter,
+                               const TensorView& gradient, const TensorView& m, const TensorView& v) = 0;
   virtual double sum_of_squares(Exec& exec, const TensorView& x) = 0;
   // ops/attention.h
   virtual void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, const TensorView& v,

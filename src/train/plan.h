@@ -3,12 +3,28 @@
 #include "train/trainer.h"
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace tenfold {
 
-/// What each layer keeps of a forward over `tokens`, as much as `bytes` allow; empty when not even the layer inputs fit.
-std::vector<Keep> choose_keep(const ModelConfig& config, const LoraConfig& lora, DType compute, int64_t tokens, int64_t bytes);
+/// Room for what forwards keep: on the device, and on the host beside it.
+struct KeptRoom {
+  int64_t device_bytes = 0;
+  int64_t host_bytes = 0;
+};
+
+/// Layers that lie on the host pass through so many places on the device in turn: one in work, one on its way.
+inline constexpr int64_t kOffloadPlaces = 2;
+
+/// What each layer keeps of a forward over `tokens`, and where, so that the time lost to recomputing and to copies that compute
+/// does not cover is least; empty when not even the layer inputs fit. Layers on the host come first: theirs is the longest way
+/// between forward and backward.
+std::vector<KeptLayer> choose_kept(const Device& device, const ModelConfig& config, const LoraConfig& lora, DType compute,
+                                   int64_t tokens, const KeptRoom& room, Offload offload);
+/// What such a choice takes.
+KeptRoom room_of(const Device& device, const ModelConfig& config, const LoraConfig& lora, DType compute, int64_t tokens,
+                 std::span<const KeptLayer> layers);
 
 /// Scratch that blocks and head take in turn.
 int64_t training_scratch_bytes(Device& device, const ModelConfig& config, const LoraConfig& lora, DType compute,

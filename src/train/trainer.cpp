@@ -13,6 +13,7 @@
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "train/checkpoint.h"
+#include "train/kept.h"
 #include "train/loss.h"
 #include "train/plan.h"
 #include "train/schedule.h"
@@ -25,6 +26,7 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <utility>
 
 namespace tenfold {
 namespace {
@@ -74,13 +76,17 @@ struct Trainer::Impl {
 
   Buffer gradients, m, v;
   Buffer residual_gradient, cos, sin, head_rows;
-  Workspace scratch, kept;
+  Workspace scratch;
+  KeptActivations kept;
   Profile profile;
   Exec exec;
   std::vector<int64_t> positions;
   std::vector<int32_t> ids;  ///< of the record in work, padded
   std::vector<int64_t> chunk_rows;
   std::vector<float> weights, nll;
+  // Rows of the trained embedding that ever had a gradient: AdamW leaves the others alone, wherever their moments lie.
+  std::vector<char> met;
+  std::vector<int32_t> met_rows;
 
   Impl(Device& d, const Model& model_in, Adapter& adapter_in, std::span<const Example> examples_in,
        const TrainOptions& options_in)
@@ -89,22 +95,25 @@ struct Trainer::Impl {
         adapter(adapter_in),
         examples(examples_in),
         options(options_in),
+        sizes{padded(longest_of(examples)), most_loss_rows(examples, with_documents(), options.lm_loss_tokens),
+              model.weight_bytes()},
+        plan(plan_training(device, model.config(), adapter.config(), options, sizes)),
         order(lengths_of(examples_in), options_in.seed, options_in.shuffle, options_in.group_by_length,
               options_in.batch * options_in.accumulation),
+        kept(device, model.config(), adapter.config(), options, plan),
         exec{device, scratch, options.compute, d.kind() == DeviceKind::kCpu ? &profile : nullptr} {
     const ModelConfig& c = model.config();
     check_ids();
-    sizes = {padded(longest_of(examples)), most_loss_rows(examples, with_documents(), options.lm_loss_tokens),
-             model.weight_bytes()};
-    plan = plan_training(device, c, adapter.config(), options, sizes);
     steps = options.steps > 0
                 ? options.steps
                 : std::max<int64_t>(
                       1, static_cast<int64_t>(std::ceil(options.epochs * static_cast<double>(order.steps_per_epoch()))));
     const int64_t n = adapter.elements();
     gradients = device.allocate("gradients", MemoryUse::kOptimizer, n * 4);
-    m = device.allocate("adamw m", MemoryUse::kOptimizer, n * 4);
-    v = device.allocate("adamw v", MemoryUse::kOptimizer, n * 4);
+    for (auto [moment, name] : {std::pair(&m, "adamw m"), std::pair(&v, "adamw v")}) {
+      *moment = plan.moments_on_host ? device.allocate_host(name, MemoryUse::kOptimizer, n * 4)
+                                     : device.allocate(name, MemoryUse::kOptimizer, n * 4);
+    }
     gradients.fill_zero();
     m.fill_zero();
     v.fill_zero();
@@ -114,11 +123,14 @@ struct Trainer::Impl {
     head_rows = device.allocate("head rows", MemoryUse::kActivations, head_buffer_bytes(c, options.compute, sizes.head_rows));
     scratch = Workspace(device.allocate("scratch", MemoryUse::kWorkspace,
                                         training_scratch_bytes(device, c, adapter.config(), options.compute, sizes)));
-    kept = Workspace(device.allocate("kept activations", MemoryUse::kActivations, plan.activation_bytes));
     ids.reserve(static_cast<size_t>(sizes.longest));
     chunk_rows.reserve(static_cast<size_t>(kHeadRows));
     positions.resize(static_cast<size_t>(sizes.longest));
     std::iota(positions.begin(), positions.end(), int64_t{0});
+    if (adapter.config().train_embed_tokens) {
+      met.resize(static_cast<size_t>(c.vocabulary));
+      met_rows.reserve(met.size());
+    }
   }
 
   bool with_documents() const { return options.lm_loss_weight != 0; }
@@ -147,8 +159,7 @@ struct Trainer::Impl {
     const int64_t tokens_here = padded(static_cast<int64_t>(example.ids.size()));
     ids.assign(example.ids.begin(), example.ids.end());
     ids.resize(static_cast<size_t>(tokens_here), 0);
-    const Workspace::Scope scope(kept);
-    const std::vector<Keep> keep = choose_keep(c, adapter.config(), options.compute, tokens_here, plan.activation_bytes);
+    kept.begin(tokens_here);
     const ops::AttentionSegment segment{0, tokens_here, 0, tokens_here};
     BlockContext context{.model = model, .adapter = &adapter};
     context.segments = {&segment, 1};
@@ -161,21 +172,28 @@ struct Trainer::Impl {
     const RopeFrequencies rope = rope_frequencies(c.rope, c.head_dim, c.max_position, static_cast<int64_t>(example.ids.size()));
     ops::rope_table(exec, rope.inv_freq, context.positions, rope.attention_factor, context.cos, context.sin);
 
-    std::vector<BlockSaved> saved;
-    for (const Keep k : keep) saved.push_back(take_block_saved(kept, c, adapter.config(), options.compute, k, tokens_here));
-    const TensorView last = kept.tensor("last x", options.compute, {tokens_here, c.hidden});
-    ops::embedding_forward(exec, ids, embedding_table(model, &adapter), saved.front().x);
+    kept.open(0);
+    ops::embedding_forward(exec, ids, embedding_table(model, &adapter), kept.layer(0).x);
     for (int64_t layer = 0; layer < c.layers; ++layer) {
-      const auto i = static_cast<size_t>(layer);
-      block_forward(exec, context, layer, saved[i].x, &saved[i], nullptr, 0, i + 1 < saved.size() ? saved[i + 1].x : last);
+      const bool top = layer + 1 == c.layers;
+      if (!top) kept.open(layer + 1);
+      const BlockSaved& saved = kept.layer(layer);
+      block_forward(exec, context, layer, saved.x, &saved, nullptr, 0, top ? kept.last() : kept.layer(layer + 1).x);
+      kept.forward_done(layer);
     }
     const TensorView d_x = residual_gradient.view(DType::kF32, {tokens_here, c.hidden});
-    const Sums sums = head_pass(loss, last, batch_answers, batch_documents, d_x);
+    const Sums sums = head_pass(loss, kept.last(), batch_answers, batch_documents, d_x);
     const TensorView flat_gradients = gradients.view(DType::kF32, {adapter.elements()});
-    for (int64_t layer = c.layers; layer-- > 0;)
-      block_backward(exec, context, layer, saved[static_cast<size_t>(layer)], flat_gradients, d_x);
+    for (int64_t layer = c.layers; layer-- > 0;) {
+      kept.need(layer);
+      block_backward(exec, context, layer, kept.layer(layer), flat_gradients, d_x);
+      kept.backward_done(layer);
+    }
     const TensorView d_table = adapter.embed_tokens(flat_gradients);
-    if (!d_table.empty()) ops::embedding_backward(exec, ids, d_x, d_table);
+    if (!d_table.empty()) {
+      ops::embedding_backward(exec, ids, d_x, d_table);
+      for (const int32_t id : ids) met[static_cast<size_t>(id)] = 1;
+    }
     return sums;
   }
 
@@ -271,9 +289,40 @@ struct Trainer::Impl {
     args.step = at_step + 1;
     // torch.nn.utils.clip_grad_norm_
     if (options.max_grad_norm > 0) args.gradient_scale = static_cast<float>(std::min(1.0, options.max_grad_norm / (norm + 1e-6)));
-    ops::adamw_step(exec, args, adapter.flat(), g, m.view(DType::kF32, {adapter.elements()}),
-                    v.view(DType::kF32, {adapter.elements()}));
+    apply(args, g);
     return norm;
+  }
+
+  /// AdamW on everything that can change: of a trained embedding only the rows met so far, unless something reaches all of them.
+  void apply(const ops::AdamWArgs& args, const TensorView& g) {
+    const auto [values, first, second] = state();
+    const bool dense = !adapter.config().train_embed_tokens || adapter.config().tie_embeddings || args.weight_decay != 0;
+    if (dense) return ops::adamw_step(exec, args, values, g, first, second);
+    met_rows.clear();
+    for (size_t row = 0; row < met.size(); ++row) {
+      if (met[row] != 0) met_rows.push_back(static_cast<int32_t>(row));
+    }
+    const TensorView table = adapter.embed_tokens(values);
+    ops::adamw_step_rows(exec, args, met_rows, table, adapter.embed_tokens(g), adapter.embed_tokens(first),
+                         adapter.embed_tokens(second));
+    const int64_t begin = table.ptr<float>() - values.ptr<float>();
+    for (const auto& [from, to] : {std::pair(int64_t{0}, begin), std::pair(begin + table.elements(), values.elements())})
+      ops::adamw_step(exec, args, values.rows(from, to), g.rows(from, to), first.rows(from, to), second.rows(from, to));
+  }
+
+  /// From restored moments: rows whose moments are zero change by nothing.
+  void find_met_rows(const TensorView& first, const TensorView& second) {
+    if (met.empty()) return;
+    const int64_t cols = model.config().hidden;
+    const float* m_rows = adapter.embed_tokens(first).ptr<float>();
+    const float* v_rows = adapter.embed_tokens(second).ptr<float>();
+    for (size_t row = 0; row < met.size(); ++row) {
+      const auto at = static_cast<int64_t>(row) * cols;
+      const auto zero = [&](const float* values) {
+        return std::all_of(values + at, values + at + cols, [](float x) { return x == 0; });
+      };
+      met[row] = zero(m_rows) && zero(v_rows) ? 0 : 1;
+    }
   }
 
   /// What a checkpoint holds, in its order.
@@ -431,6 +480,7 @@ int64_t Trainer::resume() {
     return 0;
   }
   impl_->check_identity(*state);
+  impl_->find_met_rows(on_host[1].view(), on_host[2].view());
   if (impl_->device.kind() != DeviceKind::kCpu) {
     for (size_t i = 0; i < tensors.size(); ++i)
       impl_->device.copy_in(tensors[i].data, on_host[i].view().data, tensors[i].bytes());
@@ -446,6 +496,7 @@ TrainResult Trainer::run(const TrainCallbacks& callbacks) { return impl_->run(ca
 StepMetrics Trainer::forward_backward(std::span<const int64_t> records, int64_t step) {
   return impl_->forward_backward(records, step);
 }
+double Trainer::update(double learning_rate, int64_t step) { return impl_->update(learning_rate, step); }
 TensorView Trainer::gradients() const { return impl_->gradients.view(DType::kF32, {impl_->adapter.elements()}); }
 Profile& Trainer::profile() { return impl_->profile; }
 void Trainer::want_profile(bool wanted) { impl_->exec.profile = wanted ? &impl_->profile : nullptr; }

@@ -17,6 +17,13 @@ namespace tenfold {
 
 enum class Schedule : uint8_t { kLinear, kCosine, kConstant };
 
+/// Whether what forwards keep, and AdamW's moments, may lie in host memory beside a GPU's.
+enum class Offload : uint8_t {
+  kAuto,    ///< where the plan is the faster for it or does not fit without; never on the CPU
+  kNever,   ///< all of it on the device
+  kAlways,  ///< all of it on the host, on the CPU too, where it only moves: for tests and measurements
+};
+
 struct TrainOptions {
   std::string out;    ///< run directory: metrics.jsonl, adapter/, checkpoint/
   int64_t steps = 0;  ///< 0: from epochs
@@ -39,6 +46,7 @@ struct TrainOptions {
   int64_t checkpoint_every = 0;  ///< steps; 0: about a minute apart is the caller's choice, here: only at the end and on a stop
   int64_t host_memory = 0;       ///< bytes that the whole run may hold; 0: most of what the machine has
   int64_t gpu_memory = 0;        ///< the same on a GPU, context and libraries included; 0: what is free
+  Offload offload = Offload::kAuto;
   DType compute = DType::kF32;
   DType adapter_dtype = DType::kF32;
   std::string chat_template;
@@ -80,15 +88,26 @@ struct TrainSizes {
   int64_t weight_bytes = 0;  ///< Model::weight_bytes()
 };
 
-/// The memory that training will hold, by buffer: made before anything is allocated.
-struct TrainPlan {
-  MemoryPlan memory;
-  int64_t activation_bytes = 0;  ///< for what forwards keep; the planner fills it by layer, most useful first
-  std::vector<Keep> keep;        ///< by layer, for the longest record
+/// What a forward keeps of one layer, and where.
+struct KeptLayer {
+  Keep keep = Keep::kInput;
+  bool on_host = false;
+  friend bool operator==(const KeptLayer&, const KeptLayer&) = default;
+  friend auto operator<=>(const KeptLayer&, const KeptLayer&) = default;
 };
 
-/// Keeps as much of each forward as `options.host_memory` allows. DeviceError when not even the layer inputs fit: says what is
-/// needed and what would fit.
+/// The memory that training will hold, by buffer: made before anything is allocated.
+struct TrainPlan {
+  MemoryPlan memory;              ///< on the device
+  MemoryPlan host;                ///< page-locked, beside a GPU
+  int64_t activation_bytes = 0;   ///< on the device, for what forwards keep
+  int64_t offload_bytes = 0;      ///< on the host, for the same
+  bool moments_on_host = false;   ///< AdamW's, which a GPU then reads and writes in place
+  std::vector<KeptLayer> layers;  ///< for the longest record
+};
+
+/// The fastest plan within `options.gpu_memory` and `options.host_memory`. DeviceError when not even the layer inputs fit: says
+/// what is needed and what would fit.
 TrainPlan plan_training(Device& device, const ModelConfig& config, const LoraConfig& lora, const TrainOptions& options,
                         const TrainSizes& sizes);
 
@@ -110,6 +129,8 @@ class Trainer {
 
   /// One forward and backward over a record set without an update: loss and gradients, for tests and benchmarks.
   StepMetrics forward_backward(std::span<const int64_t> records, int64_t step);
+  /// What ends a step: clip, AdamW as the 0-based `step`. Returns the gradient's norm before clipping.
+  double update(double learning_rate, int64_t step);
   TensorView gradients() const;
   /// Time by part. On a GPU it is only filled while wanted, as it waits for every op.
   Profile& profile();

@@ -49,6 +49,40 @@ TEST(AdamW, FollowsTheDefinitionInDoubleForManySteps) {
   EXPECT_TRUE(test::near(s.v, v, 20 * 16 * 0x1p-24));
 }
 
+TEST(AdamW, OfTheRowsThatHadGradientsEqualsAllRows) {
+  // Rows come and go; those never met have no moments, and the dense step leaves them as they are.
+  for (const int64_t cols : {64, 37}) {
+    constexpr int64_t kRows = 50;
+    const int64_t n = kRows * cols;
+    const auto fresh = [&] {
+      return State{test::random_values(n, 1), std::vector<float>(static_cast<size_t>(n)),
+                   std::vector<float>(static_cast<size_t>(n))};
+    };
+    State all = fresh();
+    State some = fresh();
+    const auto table = [&](std::vector<float>& x) { return TensorView("table", DType::kF32, {kRows, cols}, x.data()); };
+    std::vector<int32_t> met;
+    TestExec test;
+    for (int32_t step = 1; step <= 6; ++step) {
+      std::vector<float> g(static_cast<size_t>(n));
+      const auto row = static_cast<size_t>(step * 7);
+      const auto values = test::random_values(cols, static_cast<uint64_t>(step));
+      std::copy(values.begin(), values.end(), g.begin() + static_cast<std::ptrdiff_t>(row * static_cast<size_t>(cols)));
+      met.push_back(static_cast<int32_t>(row));
+      ops::AdamWArgs args;
+      args.learning_rate = 1e-2F;
+      args.step = step;
+      ops::adamw_step(test.exec, args, table(all.p), table(g), table(all.m), table(all.v));
+      ops::adamw_step_rows(test.exec, args, met, table(some.p), table(g), table(some.m), table(some.v));
+      test.device.synchronize();
+    }
+    EXPECT_TRUE(test::bits_equal(some.p, all.p));
+    EXPECT_TRUE(test::bits_equal(some.m, all.m));
+    EXPECT_TRUE(test::bits_equal(some.v, all.v));
+    EXPECT_FALSE(test::bits_equal(some.p, test::random_values(n, 1)));
+  }
+}
+
 TEST(AdamW, GoldenFromTorch) {
   // torch 2.15.0+cu132 CPU, float32: AdamW([p], lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01), gradients g1 then g2.
   State s{{1.0F, -2.0F, 0.5F, 3.0F}, std::vector<float>(4), std::vector<float>(4)};

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -50,8 +51,9 @@ struct TinyRun {
   std::vector<Example> examples;
   TrainOptions options;
 
-  explicit TinyRun(LoraConfig config = default_lora(), WeightLayout layout = WeightLayout::kF32, uint64_t seed = 3)
-      : model(Model::random(config_of_shape("tiny"), layout, seed)),
+  explicit TinyRun(LoraConfig config = default_lora(), WeightLayout layout = WeightLayout::kF32, uint64_t seed = 3,
+                   int64_t layers = 2)
+      : model(Model::random(shape_of(layers), layout, seed)),
         lora(std::move(config)),
         adapter(Adapter::create(device, model, lora, seed)),
         examples(random_examples({70, 33, 128, 5}, model.config().vocabulary, seed)) {
@@ -64,6 +66,11 @@ struct TinyRun {
     options.seed = 11;
   }
 
+  static ModelConfig shape_of(int64_t layers) {
+    ModelConfig config = config_of_shape("tiny");
+    config.layers = layers;
+    return config;
+  }
   static LoraConfig default_lora() { return LoraConfig::parse(4, 8, 0, false, {"q_proj", "k_proj", "v_proj", "o_proj"}, {}); }
 };
 
@@ -147,12 +154,12 @@ TEST(Recompute, ChangesNoBitOfTheGradients) {
     s.options.compute = compute;
     const TrainSizes sizes{128, most_loss_rows(s.examples, true, s.options.lm_loss_tokens), s.model.weight_bytes()};
     const int64_t everything = plan_training(s.device, s.model.config(), s.lora, s.options, sizes).memory.total();
-    std::set<std::vector<Keep>> plans;
+    std::set<std::vector<KeptLayer>> plans;
     std::vector<float> expected;
     for (int64_t limit = everything;; limit -= 20000) {
       s.options.host_memory = limit;
       try {
-        plans.insert(plan_training(s.device, s.model.config(), s.lora, s.options, sizes).keep);
+        plans.insert(plan_training(s.device, s.model.config(), s.lora, s.options, sizes).layers);
       } catch (const DeviceError&) {
         break;
       }
@@ -165,9 +172,76 @@ TEST(Recompute, ChangesNoBitOfTheGradients) {
       }
     }
     EXPECT_GE(plans.size(), 5U);
-    EXPECT_TRUE(plans.contains(std::vector<Keep>(2, Keep::kAll)));
-    EXPECT_TRUE(plans.contains(std::vector<Keep>(2, Keep::kInput)));
+    EXPECT_TRUE(plans.contains(std::vector<KeptLayer>(2, KeptLayer{Keep::kAll})));
+    EXPECT_TRUE(plans.contains(std::vector<KeptLayer>(2, KeptLayer{Keep::kInput})));
   }
+}
+
+TEST(Offload, ChangesNoBitOfTheGradients) {
+  // Five layers through two places: three leave for the host and come back. Records of several lengths share the room.
+  for (const DType compute : {DType::kF32, ops::default_compute_dtype()}) {
+    TinyRun s(LoraConfig::parse(4, 8, 0.1, false, {"q_proj", "k_proj", "o_proj", "up_proj", "down_proj"}, {"norm"}),
+              WeightLayout::kF32, 3, 5);
+    s.options.compute = compute;
+    const std::vector<int64_t> records = {0, 2, 1, 3, 2};
+    const std::vector<float> expected = gradient_of(s, records);
+    s.options.offload = Offload::kAlways;
+    const TrainSizes sizes{128, most_loss_rows(s.examples, true, s.options.lm_loss_tokens), s.model.weight_bytes()};
+    const auto plan = [&] { return plan_training(s.device, s.model.config(), s.lora, s.options, sizes); };
+    const int64_t everything = plan().memory.total();
+    std::set<Keep> levels;
+    for (int64_t limit = 2 * everything;; limit -= 40000) {
+      s.options.host_memory = limit;
+      std::vector<KeptLayer> layers;
+      try {
+        const TrainPlan planned = plan();
+        layers = planned.layers;
+        ASSERT_GT(planned.offload_bytes, 0);
+      } catch (const DeviceError&) {
+        break;
+      }
+      ASSERT_EQ(layers, std::vector<KeptLayer>(5, KeptLayer{layers.front().keep, true}));
+      if (!levels.insert(layers.front().keep).second) continue;
+      const std::vector<float> gradient = gradient_of(s, records);
+      ASSERT_EQ(0, std::memcmp(expected.data(), gradient.data(), expected.size() * 4))
+          << name_of(compute) << " keeping level " << static_cast<int>(layers.front().keep);
+    }
+    EXPECT_EQ(levels.size(), 4U);
+  }
+}
+
+TEST(Offload, IsPlannedOnlyWhereItWinsOrNothingElseFits) {
+  // A device whose memory is its own, for the planner alone: nothing is run on it.
+  struct Linked final : Device {
+    using Device::Device;
+    double link_bytes_per_second() const override { return 50e9; }
+  } device(1);
+  const ModelConfig config = config_of_shape("llama3-8b");
+  const LoraConfig lora;
+  constexpr int64_t kTokens = 81920;
+  const auto choose = [&](int64_t device_bytes, int64_t host_bytes, Offload offload) {
+    return choose_kept(device, config, lora, DType::kBF16, kTokens, {device_bytes, host_bytes}, offload);
+  };
+  const auto on_host = [](const std::vector<KeptLayer>& layers) {
+    return std::count_if(layers.begin(), layers.end(), [](const KeptLayer& k) { return k.on_host; });
+  };
+  constexpr int64_t kGiB = int64_t{1} << 30;
+  // All inputs take 21 GiB: beyond that the attention outputs follow, and the host has nothing to offer.
+  EXPECT_EQ(on_host(choose(300 * kGiB, 100 * kGiB, Offload::kAuto)), 0);
+  EXPECT_EQ(on_host(choose(45 * kGiB, 100 * kGiB, Offload::kAuto)), 0);
+  EXPECT_TRUE(choose(12 * kGiB, 100 * kGiB, Offload::kNever).empty());
+  EXPECT_TRUE(choose(12 * kGiB, 4 * kGiB, Offload::kAuto).empty());
+  const std::vector<KeptLayer> tight = choose(12 * kGiB, 100 * kGiB, Offload::kAuto);
+  ASSERT_EQ(tight.size(), 32U);
+  EXPECT_GT(on_host(tight), 20);
+  for (const KeptLayer& layer : tight) EXPECT_GE(layer.keep, Keep::kAttention);
+  const KeptRoom room = room_of(device, config, lora, DType::kBF16, kTokens, tight);
+  EXPECT_LE(room.device_bytes, 12 * kGiB);
+  EXPECT_LE(room.host_bytes, 100 * kGiB);
+  // Little host memory keeps inputs there and repeats the attention.
+  const std::vector<KeptLayer> poor = choose(12 * kGiB, 16 * kGiB, Offload::kAuto);
+  ASSERT_EQ(poor.size(), 32U);
+  EXPECT_LE(room_of(device, config, lora, DType::kBF16, kTokens, poor).host_bytes, 16 * kGiB);
 }
 
 TEST(GlobalBatch, WeighsEveryTokenAlike) {
@@ -218,7 +292,7 @@ TEST(Resume, GivesTheLossesOfAStraightRunBitForBit) {
   const fs::path straight = scratch_directory("straight");
   const fs::path stopped = scratch_directory("stopped");
   const auto train = [](const fs::path& out, int64_t stop_after, bool resume) {
-    TinyRun s(LoraConfig::parse(4, 8, 0.1, false, {"q_proj", "v_proj"}, {"norm"}), WeightLayout::kF32);
+    TinyRun s(LoraConfig::parse(4, 8, 0.1, false, {"q_proj", "v_proj"}, {"norm", "embed_tokens"}), WeightLayout::kF32);
     s.options.compute = ops::default_compute_dtype();
     s.options.out = out.string();
     s.options.steps = 7;

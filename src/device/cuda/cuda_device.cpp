@@ -57,6 +57,7 @@ CudaDevice::CudaDevice(int index, std::shared_ptr<ops::Backend> backend)
   require_gpu(index);
   TENFOLD_CUDA(cudaSetDevice(index));
   context_ = std::make_unique<Context>(index);
+  lanes_ = std::make_unique<CopyLanes>(context_->stream());
   cudaDeviceProp properties{};
   TENFOLD_CUDA(cudaGetDeviceProperties(&properties, index));
   const auto [free, total] = memory();
@@ -77,18 +78,28 @@ int64_t CudaDevice::peak_held_bytes() const {
 void CudaDevice::copy_in(void* to, const void* from, int64_t bytes) {
   // From pageable memory: the runtime stages it and returns once the source may be reused; the synchronisation makes that
   // certain.
-  TENFOLD_CUDA(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, context_->stream()));
+  TENFOLD_CUDA(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, context_->stream()));
   synchronize();
 }
 
 void CudaDevice::copy_out(void* to, const void* from, int64_t bytes) {
-  TENFOLD_CUDA(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, context_->stream()));
+  TENFOLD_CUDA(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDefault, context_->stream()));
   synchronize();
 }
 
 void CudaDevice::fill_zero(void* data, int64_t bytes) {
   TENFOLD_CUDA(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), context_->stream()));
 }
+
+CopyTicket CudaDevice::copy_out_later(void* host, const void* device, int64_t bytes, CopyTicket after) {
+  return lanes_->copy(CopyLanes::Lane::kOut, host, device, bytes, after);
+}
+
+CopyTicket CudaDevice::copy_in_later(void* device, const void* host, int64_t bytes, CopyTicket after) {
+  return lanes_->copy(CopyLanes::Lane::kIn, device, host, bytes, after);
+}
+
+void CudaDevice::wait_for(CopyTicket ticket) { lanes_->wait_for(ticket); }
 
 void CudaDevice::synchronize() { TENFOLD_CUDA(cudaStreamSynchronize(context_->stream())); }
 
@@ -104,8 +115,29 @@ void* CudaDevice::acquire(int64_t bytes) {
 }
 
 void CudaDevice::give_back(void* data, int64_t) {
-  synchronize();
+  finish();
   cudaFree(data);
+}
+
+void* CudaDevice::acquire_host(int64_t bytes) {
+  void* data = nullptr;
+  const cudaError_t status = cudaMallocHost(&data, static_cast<size_t>(std::max<int64_t>(bytes, 1)));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  TENFOLD_CUDA(status);
+  return data;
+}
+
+void CudaDevice::give_back_host(void* data, int64_t) {
+  finish();
+  cudaFreeHost(data);
+}
+
+void CudaDevice::finish() const noexcept {
+  cudaStreamSynchronize(context_->stream());
+  lanes_->finish();
 }
 
 }  // namespace tenfold::cuda

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "device/cuda/context.h"
+#include "device/cuda/copy_lanes.h"
 #include "device/device.h"
 
 #include <memory>
@@ -25,6 +26,10 @@ class CudaDevice final : public Device {
   void copy_in(void* to, const void* from, int64_t bytes) override;
   void copy_out(void* to, const void* from, int64_t bytes) override;
   void fill_zero(void* data, int64_t bytes) override;
+  CopyTicket copy_out_later(void* host, const void* device, int64_t bytes, CopyTicket after) override;
+  CopyTicket copy_in_later(void* device, const void* host, int64_t bytes, CopyTicket after) override;
+  void wait_for(CopyTicket ticket) override;
+  double link_bytes_per_second() const override { return 50e9; }  // PCIe 5.0 x16, less its framing
   void synchronize() override;
   ops::Backend* backend() override { return backend_.get(); }
   Context& context() { return *context_; }
@@ -32,9 +37,15 @@ class CudaDevice final : public Device {
  protected:
   void* acquire(int64_t bytes) override;
   void give_back(void* data, int64_t bytes) override;
+  void* acquire_host(int64_t bytes) override;
+  void give_back_host(void* data, int64_t bytes) override;
 
  private:
+  /// Ops and copies are done before memory goes.
+  void finish() const noexcept;
+
   std::unique_ptr<Context> context_;
+  std::unique_ptr<CopyLanes> lanes_;
   std::shared_ptr<ops::Backend> backend_;  ///< not shared: device may not see its type, and this knows how to delete it
   std::string description_;
   int64_t overhead_bytes_ = 0;

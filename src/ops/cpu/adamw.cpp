@@ -21,6 +21,20 @@ void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parame
   });
 }
 
+void adamw_step_rows(Exec& exec, const ops::AdamWArgs& args, std::span<const int32_t> rows, const TensorView& parameter,
+                     const TensorView& gradient, const TensorView& m, const TensorView& v) {
+  const ops::AdamWCoefficients c = ops::adamw_coefficients(args);
+  const auto kernel = elementwise_kernels().adamw;
+  const int64_t cols = parameter.dim(1);
+  parallel_ranges(exec, static_cast<int64_t>(rows.size()), cols * 28, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = rows[static_cast<size_t>(i)] * cols;
+      kernel(c, parameter.ptr<float>() + first, gradient.ptr<float>() + first, m.ptr<float>() + first, v.ptr<float>() + first,
+             cols);
+    }
+  });
+}
+
 double sum_of_squares(Exec& exec, const TensorView& x) {
   const auto kernel = elementwise_kernels().sum_of_squares[kernel_index(x.dtype)];
   const int64_t n = x.elements();

@@ -6,34 +6,67 @@
 namespace tenfold::cuda {
 namespace {
 
-// torch's order of operations, each rounded by itself (nothing fused), so that trajectories are the CPU's bit for bit.
-__global__ void adamw_elements(ops::AdamWCoefficients k, float* parameter, const float* gradient, float* m, float* v, int64_t n,
-                               bool vectors) {
-  constexpr int N = kChunk<float>;
-  for_row_chunks<N>(n, vectors, [&](int64_t at, int64_t left, auto whole) {
-    const auto grads = load<N>(gradient + at, left, whole);
-    auto ms = load<N>(m + at, left, whole);
-    auto vs = load<N>(v + at, left, whole);
-    auto ps = load<N>(parameter + at, left, whole);
+struct AdamWArrays {
+  float* parameter;
+  const float* gradient;
+  float* m;
+  float* v;
+};
+
+// torch's order of operations, each rounded by itself (nothing fused), so that trajectories are the CPU's bit for bit. m and v
+// may lie in host memory: each is read and written once.
+template <int N, typename Whole>
+__device__ void adamw_chunk(const ops::AdamWCoefficients& k, const AdamWArrays& a, int64_t at, int64_t left, Whole whole) {
+  const auto grads = load<N>(a.gradient + at, left, whole);
+  auto ms = load<N>(a.m + at, left, whole);
+  auto vs = load<N>(a.v + at, left, whole);
+  auto ps = load<N>(a.parameter + at, left, whole);
 #pragma unroll
-    for (int i = 0; i < N; ++i) {
-      const float g = __fmul_rn(grads[i], k.gradient_scale);
-      const float m_next = __fadd_rn(ms[i], __fmul_rn(k.one_minus_beta1, __fsub_rn(g, ms[i])));
-      const float v_next = __fadd_rn(__fmul_rn(vs[i], k.beta2), __fmul_rn(k.one_minus_beta2, __fmul_rn(g, g)));
-      ms.set(i, m_next);
-      vs.set(i, v_next);
-      // Most rows of an embedding meet no token: there is no division for them, whose slow path zeros would take.
-      float change = 0;
-      if (m_next != 0 || v_next != 0) {
-        const float denominator = __fadd_rn(__fdiv_rn(__fsqrt_rn(v_next), k.correction2), k.eps);
-        change = __fdiv_rn(__fmul_rn(k.step_size, m_next), denominator);
-      }
-      ps.set(i, __fsub_rn(__fmul_rn(ps[i], k.decay), change));
+  for (int i = 0; i < N; ++i) {
+    const float g = __fmul_rn(grads[i], k.gradient_scale);
+    const float m_next = __fadd_rn(ms[i], __fmul_rn(k.one_minus_beta1, __fsub_rn(g, ms[i])));
+    const float v_next = __fadd_rn(__fmul_rn(vs[i], k.beta2), __fmul_rn(k.one_minus_beta2, __fmul_rn(g, g)));
+    ms.set(i, m_next);
+    vs.set(i, v_next);
+    // Most rows of an embedding meet no token: there is no division for them, whose slow path zeros would take.
+    float change = 0;
+    if (m_next != 0 || v_next != 0) {
+      const float denominator = __fadd_rn(__fdiv_rn(__fsqrt_rn(v_next), k.correction2), k.eps);
+      change = __fdiv_rn(__fmul_rn(k.step_size, m_next), denominator);
     }
-    store<N>(m + at, left, whole, ms);
-    store<N>(v + at, left, whole, vs);
-    store<N>(parameter + at, left, whole, ps);
-  });
+    ps.set(i, __fsub_rn(__fmul_rn(ps[i], k.decay), change));
+  }
+  store<N>(a.m + at, left, whole, ms);
+  store<N>(a.v + at, left, whole, vs);
+  store<N>(a.parameter + at, left, whole, ps);
+}
+
+__global__ void adamw_elements(ops::AdamWCoefficients k, AdamWArrays a, int64_t n, bool vectors) {
+  constexpr int N = kChunk<float>;
+  for_row_chunks<N>(n, vectors, [&](int64_t at, int64_t left, auto whole) { adamw_chunk<N>(k, a, at, left, whole); });
+}
+
+constexpr int kRowThreads = 256;
+
+// A block a listed row.
+__global__ void adamw_rows(ops::AdamWCoefficients k, AdamWArrays a, const int32_t* rows, int64_t cols, bool vectors) {
+  constexpr int N = kChunk<float>;
+  const int64_t first = rows[blockIdx.x] * cols;
+  const AdamWArrays row{a.parameter + first, a.gradient + first, a.m + first, a.v + first};
+  for_chunks<N, 1>(int64_t{N} * threadIdx.x, int64_t{N} * kRowThreads, cols, vectors,
+                   [&](int64_t at, int64_t left, auto whole) { adamw_chunk<N>(k, row, at, left, whole); });
+}
+
+AdamWArrays arrays_of(const TensorView& parameter, const TensorView& gradient, const TensorView& m, const TensorView& v) {
+  return {parameter.ptr<float>(), gradient.ptr<float>(), m.ptr<float>(), v.ptr<float>()};
+}
+
+bool aligned(const AdamWArrays& a) {
+  bool all = true;
+  for (const float* p :
+       {static_cast<const float*>(a.parameter), a.gradient, static_cast<const float*>(a.m), static_cast<const float*>(a.v)})
+    all = all && reinterpret_cast<uintptr_t>(p) % 16 == 0;
+  return all;
 }
 
 // The cuts of a sum depend on n alone.
@@ -68,11 +101,22 @@ void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parame
   const int64_t n = parameter.elements();
   if (n == 0) return;
   const Context& context = context_of(exec);
-  bool vectors = true;
-  for (const TensorView* t : {&parameter, &gradient, &m, &v}) vectors = vectors && reinterpret_cast<uintptr_t>(t->data) % 16 == 0;
+  const AdamWArrays arrays = arrays_of(parameter, gradient, m, v);
   const RowGrid grid(context, 1, n, N);
-  adamw_elements<<<grid.blocks, grid.threads, 0, context.stream()>>>(
-      ops::adamw_coefficients(args), parameter.ptr<float>(), gradient.ptr<float>(), m.ptr<float>(), v.ptr<float>(), n, vectors);
+  adamw_elements<<<grid.blocks, grid.threads, 0, context.stream()>>>(ops::adamw_coefficients(args), arrays, n, aligned(arrays));
+  TENFOLD_LAUNCHED();
+}
+
+void adamw_step_rows(Exec& exec, const ops::AdamWArgs& args, std::span<const int32_t> rows, const TensorView& parameter,
+                     const TensorView& gradient, const TensorView& m, const TensorView& v) {
+  constexpr int N = kChunk<float>;
+  if (rows.empty() || parameter.elements() == 0) return;
+  Context& context = context_of(exec);
+  const AdamWArrays arrays = arrays_of(parameter, gradient, m, v);
+  const int64_t cols = parameter.dim(1);
+  const int32_t* listed = context.upload(rows);
+  adamw_rows<<<static_cast<unsigned>(rows.size()), kRowThreads, 0, context.stream()>>>(
+      ops::adamw_coefficients(args), arrays, listed, cols, aligned(arrays) && cols % N == 0);
   TENFOLD_LAUNCHED();
 }
 

@@ -17,6 +17,10 @@ class CudaBackend final : public ops::Backend {
                   const TensorView& m, const TensorView& v) override {
     return cuda::adamw_step(exec, args, parameter, gradient, m, v);
   }
+  void adamw_step_rows(Exec& exec, const ops::AdamWArgs& args, std::span<const int32_t> rows, const TensorView& parameter,
+                       const TensorView& gradient, const TensorView& m, const TensorView& v) override {
+    return cuda::adamw_step_rows(exec, args, rows, parameter, gradient, m, v);
+  }
   double sum_of_squares(Exec& exec, const TensorView& x) override { return cuda::sum_of_squares(exec, x); }
   void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, const TensorView& v,
                          std::span<const ops::AttentionSegment> segments, float scale, const TensorView& o,

@@ -13,6 +13,8 @@ double copy_gigabytes(Exec& exec);
 // ops/adamw.h
 void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient,
                 const TensorView& m, const TensorView& v);
+void adamw_step_rows(Exec& exec, const ops::AdamWArgs& args, std::span<const int32_t> rows, const TensorView& parameter,
+                     const TensorView& gradient, const TensorView& m, const TensorView& v);
 double sum_of_squares(Exec& exec, const TensorView& x);
 
 // ops/attention.h

@@ -83,6 +83,8 @@ void declare_bench(OptionTable& table, BenchOptions& options) {
   table.add_switch("skip-parts", options.skip_parts,
                    "Do not run once more to time the parts (on a GPU, where timing them costs the overlap)");
   table.add("repeats", options.repeats, "N", "Timed repeats, after one that is not timed; the median counts");
+  table.add_switch("warm-up", options.warm_up,
+                   "Run once more, first and untimed (--no-warm-up where a single run takes minutes)");
 }
 
 void check_bench(const OptionTable& table, const BenchOptions& options, std::vector<std::string>& errors) {

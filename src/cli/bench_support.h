@@ -19,6 +19,7 @@ struct BenchOptions {
   std::string layout = "q4_1";
   std::vector<int64_t> lengths;
   int64_t repeats = 3;
+  bool warm_up = true;      ///< one run more, first and untimed
   bool skip_parts = false;  ///< on a GPU the parts cost a step of their own
 };
 void declare_bench(OptionTable& table, BenchOptions& options);

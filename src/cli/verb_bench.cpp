@@ -113,7 +113,7 @@ class BenchStepVerb final : public Verb {
     const int64_t record = 0;
     std::vector<double> seconds;
     Progress progress(context.console, fmt::format("step of {}", length), options_.repeats + 1, "steps");
-    for (int64_t i = 0; i <= options_.repeats; ++i) {
+    for (int64_t i = options_.warm_up ? 0 : 1; i <= options_.repeats; ++i) {
       if (i == 1) trainer.profile().clear();
       const auto start = Clock::now();
       trainer.forward_backward({&record, 1}, 0);
@@ -182,7 +182,7 @@ class BenchPrefillVerb final : public Verb {
     options.compute = loaded.compute;
     Session session(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
     std::vector<double> seconds;
-    for (int64_t i = 0; i <= options_.repeats; ++i) {
+    for (int64_t i = options_.warm_up ? 0 : 1; i <= options_.repeats; ++i) {
       std::vector<int32_t> ids = bench_ids(config, length, static_cast<uint64_t>(i));
       ids.front() = static_cast<int32_t>(i % config.vocabulary);  // no common beginning, so nothing is reused
       if (i == 1) session.profile().clear();
@@ -242,7 +242,7 @@ class BenchDecodeVerb final : public Verb {
     Session session(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
     const std::vector<int32_t> ids = bench_ids(config, length, 0);
     std::vector<double> seconds;
-    for (int64_t i = 0; i <= options_.repeats; ++i) {
+    for (int64_t i = options_.warm_up ? 0 : 1; i <= options_.repeats; ++i) {
       session.prefill(ids);
       const auto start = Clock::now();
       for (int64_t t = 0; t < new_tokens_; ++t) session.decode(ids[static_cast<size_t>(t % length)]);

@@ -202,7 +202,8 @@ LoadedModel load_model(const ModelOptions& options, Context& context) {
     if (rope.type == RopeType::kDefault) rope.divisors = model.config().rope.divisors;
   }
   rope = rope_of(options, model.config(), rope);
-  const std::string before = rope_text(model.config().rope);
+  const RopeConfig own_rope = model.config().rope;
+  const std::string before = rope_text(own_rope);
   model.set_rope(rope);
   const ModelConfig& config = model.config();
   const std::string where =
@@ -216,7 +217,7 @@ LoadedModel load_model(const ModelOptions& options, Context& context) {
     console.note(fmt::format("RoPE {}", before));
   }
   if (on_gpu(*device)) model = model.copied_to(*device);
-  LoadedModel loaded{std::move(device), std::move(model), std::nullopt, compute};
+  LoadedModel loaded{std::move(device), std::move(model), std::nullopt, compute, own_rope};
   if (!options.adapter.empty()) {
     loaded.adapter = Adapter::load(*loaded.device, loaded.model, options.adapter);
     const LoraConfig& lora = loaded.adapter->config();

@@ -48,6 +48,7 @@ struct LoadedModel {
   Model model;
   std::optional<Adapter> adapter;
   DType compute = DType::kF32;
+  RopeConfig own_rope{};  ///< the model's, before the options and the adapter changed it
 
   const Adapter* adapter_or_null() const { return adapter ? &*adapter : nullptr; }
 };

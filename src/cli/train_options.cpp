@@ -3,6 +3,7 @@
 #include "cli/model_support.h"
 
 #include "core/error.h"
+#include "data/text_corpus.h"
 #include "format/names.h"
 #include "train/schedule.h"
 
@@ -86,6 +87,14 @@ void declare_learning(OptionTable& table, LearningOptions& options) {
   table.add("checkpoint-every", options.checkpoint_every, "N", "Steps between checkpoints; 0: a twentieth of the run");
   table.add("adapter-dtype", options.adapter_dtype, "NAME", "f32 or bf16, of the saved adapter");
   declare_offload(table, options.offload);
+  table.group("Self-distillation");
+  table.add_many(
+      "distill-text", options.distill_text, "PATH...",
+      "Ordinary text (files or folders of *.txt and *.md): a window a step is read by the untouched model at its own RoPE, "
+      "too, and KL(base || tuned) is held down, so that short texts are not forgotten");
+  table.add("distill-weight", options.distill_weight, "X", "Weight of the mean KL in the loss");
+  table.add_many("distill-lengths", options.distill_lengths, "N,...", "Tokens of a window, drawn a step");
+  table.add("distill-tokens", options.distill_tokens, "N", "Positions compared a window; 0: all, up to 8192");
 }
 
 void declare_offload(OptionTable& table, std::string& offload) {
@@ -111,6 +120,10 @@ void check_learning(const LearningOptions& options, std::vector<std::string>& er
   at_least(errors, "max-grad-norm", options.max_grad_norm, 0);
   at_least(errors, "lm-loss-weight", options.lm_loss_weight, 0);
   at_least(errors, "lm-loss-tokens", static_cast<double>(options.lm_loss_tokens), 0);
+  at_least(errors, "distill-weight", options.distill_weight, 0);
+  at_least(errors, "distill-tokens", static_cast<double>(options.distill_tokens), 0);
+  if (options.distill_lengths.empty()) errors.push_back("--distill-lengths: a length is missing");
+  for (const int64_t length : options.distill_lengths) at_least(errors, "distill-lengths", static_cast<double>(length), 2);
   at_least(errors, "checkpoint-every", static_cast<double>(options.checkpoint_every), 0);
   if (!(options.epochs > 0)) errors.push_back(fmt::format("--epochs: expected above 0, got {}", options.epochs));
   if (!(options.learning_rate > 0))
@@ -168,6 +181,20 @@ void print_train_plan(Console& console, const Device& device, const TrainPlan& p
 void add_train_plan(Context& context, const Device& device, const TrainPlan& plan) {
   add_planned(context, device, plan.memory);
   if (device.kind() != DeviceKind::kCpu) context.summary["planned_pinned_bytes"] = plan.host.total();
+}
+
+DistillOptions distill_of(const LearningOptions& options, const Tokenizer& tokenizer, const RopeConfig& base_rope) {
+  DistillOptions distill;
+  if (options.distill_text.empty()) return distill;
+  distill.weight = options.distill_weight;
+  distill.lengths = options.distill_lengths;
+  distill.tokens = options.distill_tokens;
+  distill.base_rope = base_rope;
+  for (const TextDocument& document : load_text(options.distill_text)) {
+    const std::vector<int32_t> ids = tokenizer.encode(document.text);
+    distill.text.insert(distill.text.end(), ids.begin(), ids.end());
+  }
+  return distill;
 }
 
 TrainOptions train_options_of(const LearningOptions& options, const CommonOptions& common) {

@@ -3,6 +3,7 @@
 #include "cli/options.h"
 #include "cli/verb.h"
 #include "model/adapter.h"
+#include "text/tokenizer.h"
 #include "train/trainer.h"
 
 #include <string>
@@ -46,6 +47,10 @@ struct LearningOptions {
   int64_t checkpoint_every = 0;
   std::string adapter_dtype = "f32";
   std::string offload = "auto";
+  std::vector<std::string> distill_text;
+  double distill_weight = 1;
+  std::vector<int64_t> distill_lengths = {512, 1024, 2048, 4096};
+  int64_t distill_tokens = 1024;
 };
 /// --offload of a step: auto, never or always. InputError otherwise.
 void declare_offload(OptionTable& table, std::string& offload);
@@ -59,7 +64,10 @@ void print_train_plan(Console& console, const Device& device, const TrainPlan& p
 /// planned_host_bytes, planned_gpu_bytes and, beside a GPU, planned_pinned_bytes of a summary.
 void add_train_plan(Context& context, const Device& device, const TrainPlan& plan);
 
-/// All but `out`, `compute` and `chat_template`.
+/// Self-distillation as the options say it; off without --distill-text. `base_rope`: the model's own.
+DistillOptions distill_of(const LearningOptions& options, const Tokenizer& tokenizer, const RopeConfig& base_rope);
+
+/// All but `out`, `compute`, `chat_template` and `distill`.
 TrainOptions train_options_of(const LearningOptions& options, const CommonOptions& common);
 
 }  // namespace tenfold::cli

@@ -68,11 +68,10 @@ class TrainVerb final : public Verb {
     options.out = out_;
     options.compute = loaded.compute;
     options.chat_template = corpus.chat_template;
+    options.distill = distill_of(learning_, load_tokenizer(model_.model), loaded.own_rope);
     decide_steps(options, static_cast<int64_t>(corpus.examples.size()));
     if (!loaded.adapter) loaded.adapter = Adapter::create(*loaded.device, loaded.model, lora_of(lora_), options.seed);
-    const TrainSizes sizes = {corpus.report.longest,
-                              most_loss_rows(corpus.examples, options.lm_loss_weight != 0, options.lm_loss_tokens),
-                              loaded.model.weight_bytes()};
+    const TrainSizes sizes = train_sizes(corpus.examples, options, loaded.model.weight_bytes());
     const TrainPlan plan = plan_training(*loaded.device, loaded.model.config(), loaded.adapter->config(), options, sizes);
     if (context.common.dry_run) {
       print_train_plan(context.console, *loaded.device, plan);
@@ -154,11 +153,12 @@ class TrainVerb final : public Verb {
     TrainCallbacks callbacks;
     callbacks.should_stop = [&] { return context.stop.requested(); };
     int64_t tokens_here = 0;
+    const bool distills = !learning_.distill_text.empty() && learning_.distill_weight > 0;
     callbacks.on_step = [&](const StepMetrics& m, int64_t) {
       tokens_here += m.tokens;
-      progress.update(m.step,
-                      fmt::format("loss {:.4f} (answers {:.4f}, text {:.4f})  {} tokens at {:.0f}/s", m.loss, m.answer_loss,
-                                  m.lm_loss, m.tokens, static_cast<double>(m.tokens) / std::max(m.seconds, 1e-9)));
+      progress.update(m.step, fmt::format("loss {:.4f} (answers {:.4f}, text {:.4f}{})  {} tokens at {:.0f}/s", m.loss,
+                                          m.answer_loss, m.lm_loss, distills ? fmt::format(", KL {:.4f}", m.distill_loss) : "",
+                                          m.tokens, static_cast<double>(m.tokens) / std::max(m.seconds, 1e-9)));
     };
     const TrainResult result = trainer.run(callbacks);
     progress.finish();

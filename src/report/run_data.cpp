@@ -103,6 +103,7 @@ std::vector<TrainPoint> read_train(const std::string& path) {
     p.loss = number_or_nan(line, "loss", where);
     p.answer_loss = number_or_nan(line, "answer_loss", where);
     p.lm_loss = number_or_nan(line, "lm_loss", where);
+    p.distill_loss = number_or_nan(line, "distill_loss", where);
     p.learning_rate = number_or_nan(line, "learning_rate", where);
     p.grad_norm = number_or_nan(line, "grad_norm", where);
     p.tokens = number_or_nan(line, "tokens", where);

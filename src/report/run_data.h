@@ -15,6 +15,7 @@ struct TrainPoint {
   double loss = 0;
   double answer_loss = 0;
   double lm_loss = 0;
+  double distill_loss = 0;  ///< KL to the untouched base
   double learning_rate = 0;
   double grad_norm = 0;
   double tokens = 0;

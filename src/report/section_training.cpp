@@ -62,7 +62,7 @@ std::vector<TrainPoint> thinned(const std::vector<TrainPoint>& points) {
   if (points.size() <= kMostPoints) return points;
   static constexpr Field kFields[] = {&TrainPoint::loss,          &TrainPoint::answer_loss, &TrainPoint::lm_loss,
                                       &TrainPoint::learning_rate, &TrainPoint::grad_norm,   &TrainPoint::tokens,
-                                      &TrainPoint::seconds};
+                                      &TrainPoint::seconds,       &TrainPoint::distill_loss};
   std::vector<TrainPoint> out;
   for (size_t i = 0; i < kMostPoints; ++i) {
     const size_t begin = i * points.size() / kMostPoints;
@@ -123,6 +123,8 @@ void small_charts(Html& html, const std::vector<TrainPoint>& points) {
   std::vector<ChartPoint> speed;
   for (const TrainPoint& p : points) speed.push_back({p.step, p.seconds > 0 ? p.tokens / p.seconds : std::nan(""), ""});
   draw("tokens per second", std::move(speed), true);
+  if (const double most = highest(points, &TrainPoint::distill_loss); std::isfinite(most) && most > 0)
+    draw("KL to the base", smoothed(points, &TrainPoint::distill_loss), true);
   draw("gradient norm", raw(points, &TrainPoint::grad_norm), true);
   draw("tokens in the step", raw(points, &TrainPoint::tokens), true);
   html.close();

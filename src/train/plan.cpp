@@ -170,6 +170,10 @@ int64_t head_buffer_bytes(const ModelConfig& config, DType compute, int64_t posi
   return 2 * workspace_bytes(compute, {rows, config.hidden}) + 2 * workspace_bytes(DType::kF32, {rows, config.hidden});
 }
 
+int64_t teacher_buffer_bytes(const ModelConfig& config, DType compute, int64_t rows) {
+  return workspace_bytes(compute, {rows, config.hidden}) + workspace_bytes(DType::kF32, {rows, config.hidden});
+}
+
 namespace {
 
 /// What the least plan would need, on the device and on the host.
@@ -225,6 +229,8 @@ TrainPlan plan_training(Device& device, const ModelConfig& config, const LoraCon
   m.add("residual gradient", MemoryUse::kActivations, sizes.longest * config.hidden * 4);
   m.add("rope tables", MemoryUse::kActivations, sizes.longest * config.head_dim * 4);
   m.add("head rows", MemoryUse::kActivations, head_buffer_bytes(config, options.compute, sizes.head_rows));
+  if (sizes.distill_rows > 0)
+    m.add("base rows", MemoryUse::kActivations, teacher_buffer_bytes(config, options.compute, sizes.distill_rows));
   m.add("scratch", MemoryUse::kWorkspace, training_scratch_bytes(device, config, lora, options.compute, sizes));
   const KeptRoom room = room_left(device, plan, options);
   const LayerCosts costs(device, config, lora, options.compute, sizes.longest);

@@ -30,9 +30,11 @@ KeptRoom room_of(const Device& device, const ModelConfig& config, const LoraConf
 int64_t training_scratch_bytes(Device& device, const ModelConfig& config, const LoraConfig& lora, DType compute,
                                const TrainSizes& sizes);
 
-/// The rows that carry loss: hidden states before and after the last norm, and their gradients.
 /// Loss positions that the head takes at a time.
 inline constexpr int64_t kHeadRows = 8192;
+/// The rows that carry loss: hidden states before and after the last norm, and their gradients.
 int64_t head_buffer_bytes(const ModelConfig& config, DType compute, int64_t rows);
+/// The base's hidden states of self-distillation and their gradients.
+int64_t teacher_buffer_bytes(const ModelConfig& config, DType compute, int64_t rows);
 
 }  // namespace tenfold

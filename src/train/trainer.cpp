@@ -7,17 +7,13 @@
 #include "format/json.h"
 #include "ops/adamw.h"
 #include "ops/cpu_features.h"
-#include "ops/cross_entropy.h"
-#include "ops/elementwise.h"
-#include "ops/embedding.h"
-#include "ops/rms_norm.h"
-#include "ops/rope.h"
 #include "train/checkpoint.h"
-#include "train/kept.h"
 #include "train/loss.h"
+#include "train/pass.h"
 #include "train/plan.h"
 #include "train/schedule.h"
 
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -25,13 +21,13 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
-#include <numeric>
 #include <utility>
 
 namespace tenfold {
 namespace {
 
 constexpr uint64_t kDropoutStream = 0x64726f70;  // "drop"
+constexpr int64_t kDistillRecord = -1;           ///< the window's place among the records' dropout streams
 
 uint64_t hash_examples(std::span<const Example> examples) {
   uint64_t hash = examples.size();
@@ -75,15 +71,10 @@ struct Trainer::Impl {
   double last_loss = 0;
 
   Buffer gradients, m, v;
-  Buffer residual_gradient, cos, sin, head_rows;
-  Workspace scratch;
-  KeptActivations kept;
+  TrainingPass pass;
   Profile profile;
   Exec exec;
-  std::vector<int64_t> positions;
-  std::vector<int32_t> ids;  ///< of the record in work, padded
-  std::vector<int64_t> chunk_rows;
-  std::vector<float> weights, nll;
+  std::vector<float> weights;  ///< of the record in work
   // Rows of the trained embedding that ever had a gradient: AdamW leaves the others alone, wherever their moments lie.
   std::vector<char> met;
   std::vector<int32_t> met_rows;
@@ -95,15 +86,14 @@ struct Trainer::Impl {
         adapter(adapter_in),
         examples(examples_in),
         options(options_in),
-        sizes{padded(longest_of(examples)), most_loss_rows(examples, with_documents(), options.lm_loss_tokens),
-              model.weight_bytes()},
+        sizes(padded_sizes()),
         plan(plan_training(device, model.config(), adapter.config(), options, sizes)),
         order(lengths_of(examples_in), options_in.seed, options_in.shuffle, options_in.group_by_length,
               options_in.batch * options_in.accumulation),
-        kept(device, model.config(), adapter.config(), options, plan),
-        exec{device, scratch, options.compute, d.kind() == DeviceKind::kCpu ? &profile : nullptr} {
-    const ModelConfig& c = model.config();
+        pass(device, model, adapter, options, sizes, plan),
+        exec{device, pass.scratch(), options.compute, d.kind() == DeviceKind::kCpu ? &profile : nullptr} {
     check_ids();
+    check_distillation();
     steps = options.steps > 0
                 ? options.steps
                 : std::max<int64_t>(
@@ -117,25 +107,29 @@ struct Trainer::Impl {
     gradients.fill_zero();
     m.fill_zero();
     v.fill_zero();
-    residual_gradient = device.allocate("residual gradient", MemoryUse::kActivations, sizes.longest * c.hidden * 4);
-    cos = device.allocate("rope cos", MemoryUse::kActivations, sizes.longest * c.head_dim / 2 * 4);
-    sin = device.allocate("rope sin", MemoryUse::kActivations, sizes.longest * c.head_dim / 2 * 4);
-    head_rows = device.allocate("head rows", MemoryUse::kActivations, head_buffer_bytes(c, options.compute, sizes.head_rows));
-    scratch = Workspace(device.allocate("scratch", MemoryUse::kWorkspace,
-                                        training_scratch_bytes(device, c, adapter.config(), options.compute, sizes)));
-    ids.reserve(static_cast<size_t>(sizes.longest));
-    chunk_rows.reserve(static_cast<size_t>(kHeadRows));
-    positions.resize(static_cast<size_t>(sizes.longest));
-    std::iota(positions.begin(), positions.end(), int64_t{0});
     if (adapter.config().train_embed_tokens) {
-      met.resize(static_cast<size_t>(c.vocabulary));
+      met.resize(static_cast<size_t>(model.config().vocabulary));
       met_rows.reserve(met.size());
     }
   }
 
+  TrainSizes padded_sizes() const {
+    TrainSizes out = train_sizes(examples, options, model.weight_bytes());
+    out.longest = round_up(out.longest, device.row_multiple());
+    return out;
+  }
   bool with_documents() const { return options.lm_loss_weight != 0; }
-  /// Tokens that a run of so many is padded to: causal attention lets no real token see what comes after.
-  int64_t padded(int64_t length) const { return round_up(length, device.row_multiple()); }
+
+  void check_distillation() const {
+    const DistillOptions& d = options.distill;
+    if (d.weight == 0) return;
+    if (adapter.config().train_head || (adapter.config().train_embed_tokens && adapter.config().tie_embeddings))
+      throw_input("self-distillation holds the hidden states under one head: it does not go with a trained lm_head");
+    if (static_cast<int64_t>(d.text.size()) < distill_length(d)) {
+      throw_input("--distill-text has {} tokens, and a window takes {}: give more text or shorter --distill-lengths",
+                  d.text.size(), distill_length(d));
+    }
+  }
 
   void check_ids() const {
     for (const Example& e : examples) {
@@ -148,103 +142,13 @@ struct Trainer::Impl {
     }
   }
 
-  struct Sums {
-    double answer = 0;  ///< sum of nll
-    double document = 0;
-  };
-
-  /// One record's forward and backward; gradients are added, the sums of its losses returned.
-  Sums record_pass(const Example& example, const LossPositions& loss, int64_t batch_answers, int64_t batch_documents) {
-    const ModelConfig& c = model.config();
-    const int64_t tokens_here = padded(static_cast<int64_t>(example.ids.size()));
-    ids.assign(example.ids.begin(), example.ids.end());
-    ids.resize(static_cast<size_t>(tokens_here), 0);
-    kept.begin(tokens_here);
-    const ops::AttentionSegment segment{0, tokens_here, 0, tokens_here};
-    BlockContext context{.model = model, .adapter = &adapter};
-    context.segments = {&segment, 1};
-    context.positions = std::span(positions).first(static_cast<size_t>(tokens_here));
-    context.cos = cos.view(DType::kF32, {tokens_here, c.head_dim / 2});
-    context.sin = sin.view(DType::kF32, {tokens_here, c.head_dim / 2});
-    context.training = true;
-    context.seed = options.seed;
-    context.dropout_stream = mix64(kDropoutStream, mix64(static_cast<uint64_t>(example.record), static_cast<uint64_t>(step)));
-    const RopeFrequencies rope = rope_frequencies(c.rope, c.head_dim, c.max_position, static_cast<int64_t>(example.ids.size()));
-    ops::rope_table(exec, rope.inv_freq, context.positions, rope.attention_factor, context.cos, context.sin);
-
-    kept.open(0);
-    ops::embedding_forward(exec, ids, embedding_table(model, &adapter), kept.layer(0).x);
-    for (int64_t layer = 0; layer < c.layers; ++layer) {
-      const bool top = layer + 1 == c.layers;
-      if (!top) kept.open(layer + 1);
-      const BlockSaved& saved = kept.layer(layer);
-      block_forward(exec, context, layer, saved.x, &saved, nullptr, 0, top ? kept.last() : kept.layer(layer + 1).x);
-      kept.forward_done(layer);
-    }
-    const TensorView d_x = residual_gradient.view(DType::kF32, {tokens_here, c.hidden});
-    const Sums sums = head_pass(loss, kept.last(), batch_answers, batch_documents, d_x);
-    const TensorView flat_gradients = gradients.view(DType::kF32, {adapter.elements()});
-    for (int64_t layer = c.layers; layer-- > 0;) {
-      kept.need(layer);
-      block_backward(exec, context, layer, kept.layer(layer), flat_gradients, d_x);
-      kept.backward_done(layer);
-    }
-    const TensorView d_table = adapter.embed_tokens(flat_gradients);
-    if (!d_table.empty()) {
-      ops::embedding_backward(exec, ids, d_x, d_table);
-      for (const int32_t id : ids) met[static_cast<size_t>(id)] = 1;
-    }
-    return sums;
+  TensorView flat_gradients() const { return gradients.view(DType::kF32, {adapter.elements()}); }
+  static uint64_t dropout_stream(int64_t record, int64_t at_step) {
+    return mix64(kDropoutStream, mix64(static_cast<uint64_t>(record), static_cast<uint64_t>(at_step)));
   }
-
-  /// Last norm, head, loss and back to d_x, at the positions that carry loss only, so many at a time.
-  Sums head_pass(const LossPositions& loss, const TensorView& last, int64_t batch_answers, int64_t batch_documents,
-                 const TensorView& d_x) {
-    const auto rows = static_cast<int64_t>(loss.rows.size());
-    fill_loss_weights(loss, batch_answers, batch_documents, options.lm_loss_weight, weights);
-    nll.resize(static_cast<size_t>(rows));
-    Sums sums;
-    if (rows == 0) {
-      device.fill_zero(d_x.data, d_x.bytes());
-      return sums;
-    }
-    for (int64_t begin = 0; begin < rows; begin += kHeadRows)
-      head_chunk(loss, begin, std::min(rows, begin + kHeadRows), last, d_x);
-    for (size_t i = 0; i < loss.kinds.size(); ++i)
-      (loss.kinds[i] == TokenKind::kAnswer ? sums.answer : sums.document) += static_cast<double>(nll[i]);
-    return sums;
-  }
-
-  /// Loss positions [begin, end), which ascend: their chunk of d_x reaches from where the one before ended to the next one's
-  /// first row.
-  void head_chunk(const LossPositions& loss, int64_t begin, int64_t end, const TensorView& last, const TensorView& d_x) {
-    const ModelConfig& c = model.config();
-    const int64_t n = end - begin;
-    const auto part = [&](auto& all) { return std::span(all).subspan(static_cast<size_t>(begin), static_cast<size_t>(n)); };
-    auto* at = static_cast<std::byte*>(head_rows.data());
-    const auto take = [&](const char* name, DType dtype) {
-      TensorView t(name, dtype, {n, c.hidden}, at);
-      t.device = device.kind();
-      at += workspace_bytes(dtype, {n, c.hidden});
-      return t;
-    };
-    const TensorView x = take("head x", options.compute);
-    const TensorView h = take("head h", options.compute);
-    const TensorView d_h = take("head d_h", DType::kF32);
-    const TensorView d_rows = take("head d_x", DType::kF32);
-    const TensorView norm = final_norm(model, &adapter);
-    const TensorView flat_gradients = gradients.view(DType::kF32, {adapter.elements()});
-    ops::gather_rows(exec, last, part(loss.rows), x);
-    ops::rms_norm_forward(exec, x, norm, c.rms_eps, h);
-    ops::cross_entropy(exec, h, head_table(model, &adapter), part(loss.targets), part(weights), part(nll), d_h,
-                       adapter.head(flat_gradients));
-    device.fill_zero(d_rows.data, d_rows.bytes());
-    ops::rms_norm_backward(exec, d_h, x, norm, c.rms_eps, d_rows, adapter.final_norm(flat_gradients));
-    const int64_t from = begin == 0 ? 0 : loss.rows[static_cast<size_t>(begin)];
-    const int64_t to = end == static_cast<int64_t>(loss.rows.size()) ? d_x.dim(0) : loss.rows[static_cast<size_t>(end)];
-    chunk_rows.clear();
-    for (const int64_t row : part(loss.rows)) chunk_rows.push_back(row - from);
-    ops::scatter_rows(exec, d_rows, chunk_rows, d_x.rows(from, to));
+  void mark_met(std::span<const int32_t> ids) {
+    if (met.empty()) return;
+    for (const int32_t id : ids) met[static_cast<size_t>(id)] = 1;
   }
 
   StepMetrics forward_backward(std::span<const int64_t> records, int64_t at_step) {
@@ -261,24 +165,42 @@ struct Trainer::Impl {
       documents += losses.back().documents;
     }
     StepMetrics metrics;
-    Sums total;
+    LossSums total;
     for (size_t i = 0; i < records.size(); ++i) {
       const Example& example = examples[static_cast<size_t>(records[i])];
-      const Sums sums = record_pass(example, losses[i], answers, documents);
-      total.answer += sums.answer;
-      total.document += sums.document;
+      fill_loss_weights(losses[i], answers, documents, options.lm_loss_weight, weights);
+      const LossSums sums =
+          pass.record(exec, example, losses[i], weights, dropout_stream(example.record, at_step), flat_gradients());
+      mark_met(example.ids);
+      total.answers += sums.answers;
+      total.documents += sums.documents;
       metrics.tokens += static_cast<int64_t>(example.ids.size());
     }
-    metrics.answer_loss = answers > 0 ? total.answer / static_cast<double>(answers) : 0.0;
-    metrics.lm_loss = documents > 0 ? total.document / static_cast<double>(documents) : 0.0;
+    metrics.answer_loss = answers > 0 ? total.answers / static_cast<double>(answers) : 0.0;
+    metrics.lm_loss = documents > 0 ? total.documents / static_cast<double>(documents) : 0.0;
     metrics.loss = metrics.answer_loss + options.lm_loss_weight * metrics.lm_loss;
+    if (options.distill.weight > 0) {
+      metrics.distill_loss = distill(at_step);
+      metrics.loss += options.distill.weight * metrics.distill_loss;
+    }
     metrics.seconds = seconds_since(start);
     return metrics;
   }
 
+  /// The mean KL of the step's window.
+  double distill(int64_t at_step) {
+    const DistillOptions& d = options.distill;
+    const DistillWindow window = distill_window(d, options.seed, at_step);
+    const auto rows = static_cast<double>(window.rows.size());
+    const double sum = pass.distill(exec, window.ids, window.rows, d.base_rope, d.weight / rows,
+                                    dropout_stream(kDistillRecord, at_step), flat_gradients());
+    mark_met(window.ids);
+    return sum / rows;
+  }
+
   /// Clip, AdamW. Returns the gradient norm before clipping.
   double update(double learning_rate, int64_t at_step) {
-    const TensorView g = gradients.view(DType::kF32, {adapter.elements()});
+    const TensorView g = flat_gradients();
     const double norm = std::sqrt(ops::sum_of_squares(exec, g));
     ops::AdamWArgs args;
     args.learning_rate = static_cast<float>(learning_rate);
@@ -343,6 +265,12 @@ struct Trainer::Impl {
     run["adamw"] =
         fmt::format("{} {} {} {} {}", options.weight_decay, options.beta1, options.beta2, options.eps, options.max_grad_norm);
     run["loss"] = fmt::format("{} {}", options.lm_loss_weight, options.lm_loss_tokens);
+    if (options.distill.weight > 0) {
+      uint64_t text = options.distill.text.size();
+      for (const int32_t id : options.distill.text) text = mix64(text, static_cast<uint64_t>(id));
+      run["distillation"] = fmt::format("{} {} {} {:016x}", options.distill.weight, options.distill.tokens,
+                                        fmt::join(options.distill.lengths, ","), text);
+    }
     run["order"] = fmt::format("{} {} {}", options.seed, options.shuffle, options.group_by_length);
     run["lora"] = fmt::format("{} {} {} {} {} {}", l.r, l.alpha, l.dropout, l.rslora, l.targets.size(), adapter.elements());
     run["rope"] =
@@ -453,6 +381,7 @@ struct Trainer::Impl {
     line["loss"] = s.loss;
     line["answer_loss"] = s.answer_loss;
     line["lm_loss"] = s.lm_loss;
+    line["distill_loss"] = s.distill_loss;
     line["learning_rate"] = s.learning_rate;
     line["grad_norm"] = s.grad_norm;
     line["tokens"] = s.tokens;
@@ -463,6 +392,15 @@ struct Trainer::Impl {
     return line.dump();
   }
 };
+
+TrainSizes train_sizes(std::span<const Example> examples, const TrainOptions& options, int64_t weight_bytes) {
+  TrainSizes sizes;
+  sizes.longest = std::max(longest_of(examples), distill_length(options.distill));
+  sizes.distill_rows = distill_rows(options.distill);
+  sizes.head_rows = std::max(most_loss_rows(examples, options.lm_loss_weight != 0, options.lm_loss_tokens), sizes.distill_rows);
+  sizes.weight_bytes = weight_bytes;
+  return sizes;
+}
 
 Trainer::Trainer(Device& device, const Model& model, Adapter& adapter, std::span<const Example> examples,
                  const TrainOptions& options)
@@ -497,7 +435,7 @@ StepMetrics Trainer::forward_backward(std::span<const int64_t> records, int64_t 
   return impl_->forward_backward(records, step);
 }
 double Trainer::update(double learning_rate, int64_t step) { return impl_->update(learning_rate, step); }
-TensorView Trainer::gradients() const { return impl_->gradients.view(DType::kF32, {impl_->adapter.elements()}); }
+TensorView Trainer::gradients() const { return impl_->flat_gradients(); }
 Profile& Trainer::profile() { return impl_->profile; }
 void Trainer::want_profile(bool wanted) { impl_->exec.profile = wanted ? &impl_->profile : nullptr; }
 Device& Trainer::device() { return impl_->device; }

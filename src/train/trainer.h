@@ -5,6 +5,7 @@
 #include "model/adapter.h"
 #include "model/block.h"
 #include "model/model.h"
+#include "train/distill.h"
 
 #include <cstdint>
 #include <functional>
@@ -47,6 +48,7 @@ struct TrainOptions {
   int64_t host_memory = 0;       ///< bytes that the whole run may hold; 0: most of what the machine has
   int64_t gpu_memory = 0;        ///< the same on a GPU, context and libraries included; 0: what is free
   Offload offload = Offload::kAuto;
+  DistillOptions distill;
   DType compute = DType::kF32;
   DType adapter_dtype = DType::kF32;
   std::string chat_template;
@@ -58,6 +60,7 @@ struct StepMetrics {
   double loss = 0;
   double answer_loss = 0;
   double lm_loss = 0;
+  double distill_loss = 0;  ///< mean KL(base || tuned) of the step's window
   double learning_rate = 0;
   double grad_norm = 0;
   int64_t tokens = 0;  ///< of this step
@@ -86,7 +89,10 @@ struct TrainSizes {
   int64_t longest = 0;       ///< tokens of the longest record
   int64_t head_rows = 0;     ///< most positions of a record that carry loss
   int64_t weight_bytes = 0;  ///< Model::weight_bytes()
+  int64_t distill_rows = 0;  ///< positions of a window of self-distillation
 };
+/// Of a run over these records, lengths not yet padded.
+TrainSizes train_sizes(std::span<const Example> examples, const TrainOptions& options, int64_t weight_bytes);
 
 /// What a forward keeps of one layer, and where.
 struct KeptLayer {

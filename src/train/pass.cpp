@@ -1,0 +1,230 @@
+#include "train/pass.h"
+
+#include "core/checked.h"
+#include "ops/cross_entropy.h"
+#include "ops/elementwise.h"
+#include "ops/embedding.h"
+#include "ops/rms_norm.h"
+#include "ops/rope.h"
+#include "train/plan.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+namespace tenfold {
+namespace {
+
+/// a (h - g) . d summed over a row, in f64.
+double dot_of_difference(const TensorView& a, const TensorView& b, const TensorView& d, int64_t row) {
+  double sum = 0;
+  const auto value = [row](const TensorView& t, int64_t i) {
+    return static_cast<double>(t.dtype == DType::kF32 ? t.row<float>(row)[i] : static_cast<float>(t.row<bf16>(row)[i]));
+  };
+  for (int64_t i = 0; i < d.dim(1); ++i) sum += (value(a, i) - value(b, i)) * value(d, i);
+  return sum;
+}
+
+}  // namespace
+
+TrainingPass::TrainingPass(Device& device, const Model& model, const Adapter& adapter, const TrainOptions& options,
+                           const TrainSizes& sizes, const TrainPlan& plan)
+    : device_(device),
+      model_(model),
+      adapter_(adapter),
+      options_(options),
+      residual_gradient_(
+          device.allocate("residual gradient", MemoryUse::kActivations, sizes.longest * model.config().hidden * 4)),
+      cos_(device.allocate("rope cos", MemoryUse::kActivations, sizes.longest * model.config().head_dim / 2 * 4)),
+      sin_(device.allocate("rope sin", MemoryUse::kActivations, sizes.longest * model.config().head_dim / 2 * 4)),
+      head_rows_(device.allocate("head rows", MemoryUse::kActivations,
+                                 head_buffer_bytes(model.config(), options.compute, sizes.head_rows))),
+      teacher_(device.allocate("base rows", MemoryUse::kActivations,
+                               teacher_buffer_bytes(model.config(), options.compute, sizes.distill_rows))),
+      scratch_(device.allocate("scratch", MemoryUse::kWorkspace,
+                               training_scratch_bytes(device, model.config(), adapter.config(), options.compute, sizes))),
+      kept_(device, model.config(), adapter.config(), options, plan) {
+  ids_.reserve(static_cast<size_t>(sizes.longest));
+  chunk_rows_.reserve(static_cast<size_t>(kHeadRows));
+  positions_.resize(static_cast<size_t>(sizes.longest));
+  std::iota(positions_.begin(), positions_.end(), int64_t{0});
+}
+
+/// Pads the ids to what the device likes: causal attention lets no real token see what comes after. Returns the padded length.
+int64_t TrainingPass::begin(std::span<const int32_t> ids) {
+  const int64_t tokens = round_up(static_cast<int64_t>(ids.size()), device_.row_multiple());
+  ids_.assign(ids.begin(), ids.end());
+  ids_.resize(static_cast<size_t>(tokens), 0);
+  kept_.begin(tokens);
+  segment_ = {0, tokens, 0, tokens};
+  return tokens;
+}
+
+BlockContext TrainingPass::context(const RopeConfig& rope, int64_t real_tokens, Exec& exec, bool with_adapter) {
+  const ModelConfig& c = model_.config();
+  const auto tokens = static_cast<int64_t>(ids_.size());
+  BlockContext context{.model = model_, .adapter = with_adapter ? &adapter_ : nullptr};
+  context.segments = {&segment_, 1};
+  context.positions = std::span(positions_).first(ids_.size());
+  context.cos = cos_.view(DType::kF32, {tokens, c.head_dim / 2});
+  context.sin = sin_.view(DType::kF32, {tokens, c.head_dim / 2});
+  context.seed = options_.seed;
+  context.training = with_adapter;
+  const RopeFrequencies frequencies = rope_frequencies(rope, c.head_dim, c.max_position, real_tokens);
+  ops::rope_table(exec, frequencies.inv_freq, context.positions, frequencies.attention_factor, context.cos, context.sin);
+  return context;
+}
+
+void TrainingPass::forward(Exec& exec, const BlockContext& context) {
+  kept_.open(0);
+  ops::embedding_forward(exec, ids_, embedding_table(model_, &adapter_), kept_.layer(0).x);
+  const int64_t layers = model_.config().layers;
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    const bool top = layer + 1 == layers;
+    if (!top) kept_.open(layer + 1);
+    const BlockSaved& saved = kept_.layer(layer);
+    block_forward(exec, context, layer, saved.x, &saved, nullptr, 0, top ? kept_.last() : kept_.layer(layer + 1).x);
+    kept_.forward_done(layer);
+  }
+}
+
+void TrainingPass::backward(Exec& exec, const BlockContext& context, const TensorView& d_x, const TensorView& gradients) {
+  for (int64_t layer = model_.config().layers; layer-- > 0;) {
+    kept_.need(layer);
+    block_backward(exec, context, layer, kept_.layer(layer), gradients, d_x);
+    kept_.backward_done(layer);
+  }
+  const TensorView d_table = adapter_.embed_tokens(gradients);
+  if (!d_table.empty()) ops::embedding_backward(exec, ids_, d_x, d_table);
+}
+
+TrainingPass::HeadRows TrainingPass::head_rows(int64_t n) const {
+  const int64_t hidden = model_.config().hidden;
+  auto* at = static_cast<std::byte*>(head_rows_.data());
+  const auto take = [&](const char* name, DType dtype) {
+    TensorView t(name, dtype, {n, hidden}, at);
+    t.device = device_.kind();
+    at += workspace_bytes(dtype, {n, hidden});
+    return t;
+  };
+  HeadRows rows;
+  rows.x = take("head x", options_.compute);
+  rows.h = take("head h", options_.compute);
+  rows.d_h = take("head d_h", DType::kF32);
+  rows.d_x = take("head d_x", DType::kF32);
+  return rows;
+}
+
+LossSums TrainingPass::record(Exec& exec, const Example& example, const LossPositions& loss, std::span<const float> weights,
+                              uint64_t dropout_stream, const TensorView& gradients) {
+  const int64_t tokens = begin(example.ids);
+  BlockContext context = this->context(model_.config().rope, static_cast<int64_t>(example.ids.size()), exec, true);
+  context.dropout_stream = dropout_stream;
+  forward(exec, context);
+  const TensorView d_x = residual_gradient_.view(DType::kF32, {tokens, model_.config().hidden});
+  const auto rows = static_cast<int64_t>(loss.rows.size());
+  nll_.resize(loss.rows.size());
+  if (rows == 0) device_.fill_zero(d_x.data, d_x.bytes());
+  for (int64_t from = 0; from < rows; from += kHeadRows)
+    head_chunk(exec, loss, from, std::min(rows, from + kHeadRows), weights, d_x, gradients);
+  LossSums sums;
+  for (size_t i = 0; i < loss.kinds.size(); ++i)
+    (loss.kinds[i] == TokenKind::kAnswer ? sums.answers : sums.documents) += static_cast<double>(nll_[i]);
+  backward(exec, context, d_x, gradients);
+  return sums;
+}
+
+/// Last norm, head, loss and back to d_x for loss positions [from, to), which ascend: their chunk of d_x reaches from where the
+/// one before ended to the next one's first row.
+void TrainingPass::head_chunk(Exec& exec, const LossPositions& loss, int64_t from, int64_t to, std::span<const float> weights,
+                              const TensorView& d_x, const TensorView& gradients) {
+  const int64_t n = to - from;
+  const auto part = [&](auto all) { return std::span(all).subspan(static_cast<size_t>(from), static_cast<size_t>(n)); };
+  const HeadRows rows = head_rows(n);
+  const TensorView norm = final_norm(model_, &adapter_);
+  const float eps = model_.config().rms_eps;
+  const std::span<const int64_t> at = part(std::span(loss.rows));
+  ops::gather_rows(exec, kept_.last(), at, rows.x);
+  ops::rms_norm_forward(exec, rows.x, norm, eps, rows.h);
+  ops::cross_entropy(exec, rows.h, head_table(model_, &adapter_), part(std::span(loss.targets)), part(weights),
+                     part(std::span(nll_)), rows.d_h, adapter_.head(gradients));
+  device_.fill_zero(rows.d_x.data, rows.d_x.bytes());
+  ops::rms_norm_backward(exec, rows.d_h, rows.x, norm, eps, rows.d_x, adapter_.final_norm(gradients));
+  const int64_t first = from == 0 ? 0 : loss.rows[static_cast<size_t>(from)];
+  const int64_t end = to == static_cast<int64_t>(loss.rows.size()) ? d_x.dim(0) : loss.rows[static_cast<size_t>(to)];
+  chunk_rows_.clear();
+  for (const int64_t row : at) chunk_rows_.push_back(row - first);
+  ops::scatter_rows(exec, rows.d_x, chunk_rows_, d_x.rows(first, end));
+}
+
+void TrainingPass::base_hidden(Exec& exec, std::span<const int64_t> rows, const RopeConfig& base_rope, int64_t real_tokens,
+                               const TensorView& h) {
+  const BlockContext context = this->context(base_rope, real_tokens, exec, false);
+  // Nothing of this pass is kept, so two of the rooms that the tuned pass will fill serve in turn.
+  TensorView x = kept_.layer(0).x;
+  TensorView x_out = kept_.last();
+  kept_.open(0);
+  ops::embedding_forward(exec, ids_, embedding_table(model_, nullptr), x);
+  for (int64_t layer = 0; layer < model_.config().layers; ++layer) {
+    block_forward(exec, context, layer, x, nullptr, nullptr, 0, x_out);
+    std::swap(x, x_out);
+  }
+  const TensorView gathered = head_rows(h.dim(0)).x;
+  ops::gather_rows(exec, x, rows, gathered);
+  ops::rms_norm_forward(exec, gathered, final_norm(model_, nullptr), model_.config().rms_eps, h);
+}
+
+// With e = softmax(h W^T) W, the logits being linear in h: KL(base || tuned) = (h_base - h) . e_base - lse_base + lse, and its
+// gradient in h is e - e_base. cross_entropy gives e - W[target] and lse - h . W[target]; with the same targets for both,
+// W[target] cancels: KL = (h_base - h) . d_base + nll - nll_base, gradient d - d_base. Any target would do; the next token's nll
+// means something.
+double TrainingPass::distill(Exec& exec, std::span<const int32_t> window, std::span<const int64_t> rows,
+                             const RopeConfig& base_rope, double weight, uint64_t dropout_stream, const TensorView& gradients) {
+  const ModelConfig& c = model_.config();
+  const auto n = static_cast<int64_t>(rows.size());
+  const auto real = static_cast<int64_t>(window.size());
+  TENFOLD_CHECK(n > 0 && rows.back() + 1 < real && weight > 0, "{} rows of {} tokens, weight {}", n, real, weight);
+  const int64_t tokens = begin(window);
+  std::vector<int32_t> targets;
+  for (const int64_t row : rows) targets.push_back(window[static_cast<size_t>(row + 1)]);
+  nll_.resize(rows.size());
+  teacher_nll_.resize(rows.size());
+
+  TensorView base_h("base h", options_.compute, {n, c.hidden}, teacher_.data());
+  TensorView base_d("base d_h", DType::kF32, {n, c.hidden},
+                    static_cast<std::byte*>(teacher_.data()) + workspace_bytes(options_.compute, {n, c.hidden}));
+  base_h.device = base_d.device = device_.kind();
+  base_hidden(exec, rows, base_rope, real, base_h);
+  row_weights_.assign(rows.size(), static_cast<float>(-weight));
+  ops::cross_entropy(exec, base_h, model_.head(), targets, row_weights_, teacher_nll_, base_d, {});
+
+  BlockContext context = this->context(c.rope, real, exec, true);
+  context.dropout_stream = dropout_stream;
+  forward(exec, context);
+  const HeadRows head = head_rows(n);
+  const TensorView norm = final_norm(model_, &adapter_);
+  ops::gather_rows(exec, kept_.last(), rows, head.x);
+  ops::rms_norm_forward(exec, head.x, norm, c.rms_eps, head.h);
+  row_weights_.assign(rows.size(), static_cast<float>(weight));
+  ops::cross_entropy(exec, head.h, model_.head(), targets, row_weights_, nll_, head.d_h, {});
+  double sum = 0;
+  {
+    const HostCopy base_on_host(device_, base_h);
+    const HostCopy tuned_on_host(device_, head.h);
+    const HostCopy d_on_host(device_, base_d);
+    for (int64_t row = 0; row < n; ++row) {
+      const auto i = static_cast<size_t>(row);
+      sum += static_cast<double>(nll_[i]) - static_cast<double>(teacher_nll_[i]) -
+             dot_of_difference(base_on_host.view(), tuned_on_host.view(), d_on_host.view(), row) / weight;
+    }
+  }
+  ops::add(exec, base_d, head.d_h);
+  device_.fill_zero(head.d_x.data, head.d_x.bytes());
+  ops::rms_norm_backward(exec, head.d_h, head.x, norm, c.rms_eps, head.d_x, adapter_.final_norm(gradients));
+  const TensorView d_x = residual_gradient_.view(DType::kF32, {tokens, c.hidden});
+  ops::scatter_rows(exec, head.d_x, rows, d_x);
+  backward(exec, context, d_x, gradients);
+  return sum;
+}
+
+}  // namespace tenfold

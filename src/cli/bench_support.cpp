@@ -98,8 +98,7 @@ LoadedModel load_bench_model(const BenchOptions& options, Context& context) {
   auto device = open_device(context);
   const DType compute = compute_dtype(options.model, *device);
   Model model = Model::random(config_of_shape(options.shape), weight_layout_by_name(options.layout),
-                              static_cast<uint64_t>(context.common.seed));
-  if (device->kind() != DeviceKind::kCpu) model = model.copied_to(*device);
+                              static_cast<uint64_t>(context.common.seed), *device);
   context.console.note(fmt::format("random weights of shape {} in {}, {}, {}", options.shape, options.layout, name_of(compute),
                                    device->description()));
   return {std::move(device), std::move(model), std::nullopt, compute};

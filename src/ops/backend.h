@@ -7,6 +7,7 @@
 #include "ops/embedding.h"
 #include "ops/expand.h"
 #include "ops/linear.h"
+#include "ops/random_fill.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "ops/swiglu.h"
@@ -71,6 +72,8 @@ class Backend {
                                const LinearArgs& args, const LinearGrads& grads) = 0;
   virtual int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_features, int64_t in_features,
                                        int64_t rank) = 0;
+  // ops/random_fill.h
+  virtual void random_fill(Exec& exec, const RandomFill& fill) = 0;
   // ops/rms_norm.h
   virtual void rms_norm_forward(Exec& exec, const TensorView& x, const TensorView& weight, float eps, const TensorView& y) = 0;
   virtual void rms_norm_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const TensorView& weight, float eps,

@@ -78,6 +78,7 @@ class CudaBackend final : public ops::Backend {
                                int64_t rank) override {
     return cuda::linear_scratch_bytes(exec, tokens, out_features, in_features, rank);
   }
+  void random_fill(Exec& exec, const ops::RandomFill& fill) override { return cuda::random_fill(exec, fill); }
   void rms_norm_forward(Exec& exec, const TensorView& x, const TensorView& weight, float eps, const TensorView& y) override {
     return cuda::rms_norm_forward(exec, x, weight, eps, y);
   }

@@ -53,6 +53,9 @@ void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, con
                      const ops::LinearGrads& grads);
 int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_features, int64_t in_features, int64_t rank);
 
+// ops/random_fill.h
+void random_fill(Exec& exec, const ops::RandomFill& fill);
+
 // ops/rms_norm.h
 void rms_norm_forward(Exec& exec, const TensorView& x, const TensorView& weight, float eps, const TensorView& y);
 void rms_norm_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const TensorView& weight, float eps,

@@ -121,7 +121,8 @@ void measure_attention(Ceilings& ceilings, Device& device, const ModelConfig& co
   const int64_t kv_bytes = workspace_bytes(compute, {tokens, config.kv_size()});
   Workspace unmeasured;
   const Exec plan{device, unmeasured, compute, nullptr};
-  const int64_t temporaries = ops::attention_scratch_bytes(plan, tokens, tokens, config.heads, config.kv_heads, config.head_dim);
+  const int64_t temporaries = ops::attention_scratch_bytes(plan, tokens, tokens, config.heads, config.kv_heads, config.head_dim,
+                                                           /*training=*/true);
   Buffer buffer =
       device.allocate("attention alone", MemoryUse::kWorkspace,
                       4 * q_bytes + 4 * kv_bytes + workspace_bytes(DType::kF32, {config.heads, tokens}) + temporaries);

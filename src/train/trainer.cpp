@@ -6,6 +6,7 @@
 #include "format/atomic_file.h"
 #include "format/json.h"
 #include "ops/adamw.h"
+#include "ops/attention.h"
 #include "ops/cpu_features.h"
 #include "ops/cross_entropy.h"
 #include "ops/elementwise.h"
@@ -26,6 +27,7 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <set>
 #include <utility>
 
 namespace tenfold {
@@ -131,6 +133,17 @@ struct Trainer::Impl {
       met.resize(static_cast<size_t>(c.vocabulary));
       met_rows.reserve(met.size());
     }
+    prepare_attention();
+  }
+
+  /// For every length that the run will meet, so that no step makes what a length needs.
+  void prepare_attention() {
+    const ModelConfig& c = model.config();
+    std::set<int64_t> lengths;
+    for (int64_t s = 0; s < std::min(steps, order.steps_per_epoch()); ++s)
+      for (const int64_t r : order.batch(s))
+        lengths.insert(padded(static_cast<int64_t>(examples[static_cast<size_t>(r)].ids.size())));
+    for (const int64_t n : lengths) ops::attention_prepare(exec, n, n, c.heads, c.kv_heads, c.head_dim, /*training=*/true);
   }
 
   bool with_documents() const { return options.lm_loss_weight != 0; }

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "infer/session.h"
 #include "ops/adamw.h"
+#include "ops/backend.h"
 #include "ops/cpu_features.h"
 #include "train/trainer.h"
 
@@ -20,7 +21,9 @@ double since(Clock::time_point start) { return std::chrono::duration<double>(Clo
 class BenchCeilingsVerb final : public Verb {
  public:
   std::string name() const override { return "bench ceilings"; }
-  std::string summary() const override { return "What this machine can do: oneDNN products in bf16 and f32, reading memory"; }
+  std::string summary() const override {
+    return "What this machine can do: products, memory; on a GPU also copies from and to pinned host memory";
+  }
   void declare(OptionTable&) override {}
   int run(Context& context) override {
     const auto device = open_device(context);
@@ -50,6 +53,15 @@ class BenchCeilingsVerb final : public Verb {
     context.console.line(device.description());
     context.console.line(fmt::format("cuBLASLt bf16 products {:>8.0f} TFLOP/s", ceilings.gflops * 1e-3));
     context.console.line(fmt::format("copying memory         {:>8.0f} GB/s", ceilings.gigabytes));
+    Workspace none;
+    Exec exec{device, none, DType::kF32, nullptr};
+    const ops::PinnedRates pinned = device.backend()->pinned_gigabytes(exec);
+    context.console.line(fmt::format("pinned memory to GPU   {:>8.1f} GB/s", pinned.to_device));
+    context.console.line(fmt::format("GPU to pinned memory   {:>8.1f} GB/s", pinned.to_host));
+    context.console.line(fmt::format("both ways at once      {:>8.1f} GB/s in all", pinned.both));
+    context.summary["pinned_to_gpu_gigabytes_per_second"] = pinned.to_device;
+    context.summary["gpu_to_pinned_gigabytes_per_second"] = pinned.to_host;
+    context.summary["pinned_both_gigabytes_per_second"] = pinned.both;
     context.summary["bf16_gflops"] = ceilings.gflops;
     context.summary["memory_gigabytes_per_second"] = ceilings.gigabytes;
     return 0;

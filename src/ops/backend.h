@@ -17,6 +17,13 @@
 
 namespace tenfold::ops {
 
+/// Copying between pinned host memory and a device, in GB/s (each byte counted once).
+struct PinnedRates {
+  double to_device = 0;
+  double to_host = 0;
+  double both = 0;  ///< the sum of both ways at once
+};
+
 /// What a device has made so far to serve the shapes that it met; a step should add to neither.
 struct PlanCounts {
   int64_t attention = 0;  ///< graphs, 0.1 s each
@@ -37,6 +44,7 @@ class Backend {
   /// memory on the device, in GB/s (bytes read and written).
   virtual double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k) = 0;
   virtual double copy_gigabytes(Exec& exec) = 0;
+  virtual PinnedRates pinned_gigabytes(Exec& exec) = 0;
   virtual PlanCounts plans_made(const Exec& exec) = 0;
 
   // ops/adamw.h

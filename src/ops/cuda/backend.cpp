@@ -13,6 +13,7 @@ class CudaBackend final : public ops::Backend {
  public:
   double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k) override { return cuda::product_gflops(exec, m, n, k); }
   double copy_gigabytes(Exec& exec) override { return cuda::copy_gigabytes(exec); }
+  ops::PinnedRates pinned_gigabytes(Exec& exec) override { return cuda::pinned_gigabytes(exec); }
   ops::PlanCounts plans_made(const Exec& exec) override {
     Context& context = context_of(exec);
     const auto made = [](const std::unique_ptr<Plans>& plans) { return plans == nullptr ? 0 : plans->made; };

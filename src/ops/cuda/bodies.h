@@ -9,6 +9,7 @@ namespace tenfold::cuda {
 // ceilings
 double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k);
 double copy_gigabytes(Exec& exec);
+ops::PinnedRates pinned_gigabytes(Exec& exec);
 
 // ops/adamw.h
 void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient,

@@ -212,16 +212,18 @@ void add_memory(Json& summary, const Device& device, int64_t planned_bytes) {
   summary[gpu ? "planned_gpu_bytes" : "planned_host_bytes"] = planned_bytes;
 }
 
+double ideal_seconds(const BenchRow& row, const Ceilings& ceilings) {
+  if (ceilings.gflops <= 0) return 0;
+  if (ceilings.attention_forward <= 0) return row.flops * 1e-9 / ceilings.gflops;
+  const double products = row.flops - row.attention_forward_flops - row.attention_backward_flops;
+  return products * 1e-9 / ceilings.gflops + row.attention_forward_flops * 1e-9 / ceilings.attention_forward +
+         row.attention_backward_flops * 1e-9 / ceilings.attention_backward;
+}
+
 void print_row(Context& context, const Device& device, const BenchRow& row, const Ceilings& ceilings, const Profile& profile,
                int64_t profiled_repeats) {
   const double gflops = row.flops / row.seconds * 1e-9;
-  // Products at the products' rate; attention at its own, where that was measured.
-  double ideal = ceilings.gflops > 0 ? row.flops * 1e-9 / ceilings.gflops : 0;
-  if (ceilings.attention_forward > 0) {
-    const double products = row.flops - row.attention_forward_flops - row.attention_backward_flops;
-    ideal = products * 1e-9 / ceilings.gflops + row.attention_forward_flops * 1e-9 / ceilings.attention_forward +
-            row.attention_backward_flops * 1e-9 / ceilings.attention_backward;
-  }
+  const double ideal = ideal_seconds(row, ceilings);
   const double share = ideal / row.seconds;
   const double rate = row.tokens / row.seconds;
   const int64_t peak = device.peak_held_bytes();
@@ -231,6 +233,10 @@ void print_row(Context& context, const Device& device, const BenchRow& row, cons
   if (row.planned_pinned_bytes > 0) {
     context.console.line(fmt::format("        on the host   {} page-locked (planned {})", bytes_text(row.pinned_bytes),
                                      bytes_text(row.planned_pinned_bytes)));
+  }
+  if (row.planned_seconds > 0) {
+    context.console.line(fmt::format("        {:<12} {:>9.4f} s  measured {:+.1f} %", "planned", row.planned_seconds,
+                                     100 * (row.seconds / row.planned_seconds - 1)));
   }
   Json parts = Json::object();
   double rest = row.seconds;
@@ -258,6 +264,7 @@ void print_row(Context& context, const Device& device, const BenchRow& row, cons
                {"attention_backward_gflops", ceilings.attention_backward},
                {"parts", parts}};
   add_memory(line, device, row.planned_bytes);
+  if (row.planned_seconds > 0) line["planned_seconds"] = row.planned_seconds;
   if (row.planned_pinned_bytes > 0) {
     line["pinned_bytes"] = row.pinned_bytes;
     line["planned_pinned_bytes"] = row.planned_pinned_bytes;

@@ -162,7 +162,7 @@ class BenchStepVerb final : public Verb {
     row.planned_bytes = plan.memory.total();
     row.pinned_bytes = loaded.device->host_bytes_in_use();
     row.planned_pinned_bytes = plan.host.total();
-    if (gpu) {
+    if (gpu && loaded.compute == DType::kBF16) {
       row.planned_seconds =
           predict_step(*loaded.device, ceilings, loaded.model.config(), lora, loaded.compute, plan, length, length - 1).seconds;
     }
@@ -229,7 +229,8 @@ class BenchPrefillVerb final : public Verb {
     row.flops = prefill_flops(config, length);
     row.attention_forward_flops = attention_flops_of(config, length);
     row.planned_bytes = session_plan(loaded, options).total();
-    if (loaded.device->kind() != DeviceKind::kCpu) row.planned_seconds = predict_prefill(ceilings, config, length).seconds;
+    if (loaded.device->kind() != DeviceKind::kCpu && loaded.compute == DType::kBF16)
+      row.planned_seconds = predict_prefill(ceilings, config, length).seconds;
     print_row(context, *loaded.device, row, ceilings, session.profile(), options_.repeats);
   }
 

@@ -53,8 +53,9 @@ struct Problem {
         d_v(random(device, DType::kF32, s * g * e, 8)),
         lse(random(device, DType::kF32, t * h, 9)),
         exec{device, scratch, type, nullptr} {
-    scratch = Workspace(device.allocate("scratch", MemoryUse::kWorkspace,
-                                        ops::attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim)));
+    scratch = Workspace(
+        device.allocate("scratch", MemoryUse::kWorkspace,
+                        ops::attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim, /*training=*/true)));
   }
 
   std::vector<ops::AttentionSegment> segments() const { return {{0, tokens, 0, keys}}; }

@@ -41,5 +41,5 @@ function(tenfold_cuda_library)
   # Host code that builds cuDNN's graphs: optimising its headers takes minutes and saves nothing.
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/ops/cuda/attention_cudnn.cpp PROPERTIES COMPILE_OPTIONS -O1)
   set_target_properties(tenfold_cuda PROPERTIES CXX_VISIBILITY_PRESET hidden INSTALL_RPATH "$ORIGIN")
-  install(TARGETS tenfold_cuda LIBRARY DESTINATION lib OPTIONAL)
+  install(TARGETS tenfold_cuda LIBRARY DESTINATION lib COMPONENT cuda OPTIONAL)
 endfunction()

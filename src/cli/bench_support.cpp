@@ -100,8 +100,7 @@ LoadedModel load_bench_model(const BenchOptions& options, Context& context) {
   auto device = open_device(context);
   const DType compute = compute_dtype(options.model, *device);
   Model model = Model::random(config_of_shape(options.shape), weight_layout_by_name(options.layout),
-                              static_cast<uint64_t>(context.common.seed));
-  if (device->kind() != DeviceKind::kCpu) model = model.copied_to(*device);
+                              static_cast<uint64_t>(context.common.seed), *device);
   context.console.note(fmt::format("random weights of shape {} in {}, {}, {}", options.shape, options.layout, name_of(compute),
                                    device->description()));
   return {std::move(device), std::move(model), std::nullopt, compute};
@@ -124,7 +123,8 @@ void measure_attention(Ceilings& ceilings, Device& device, const ModelConfig& co
   const int64_t kv_bytes = workspace_bytes(compute, {tokens, config.kv_size()});
   Workspace unmeasured;
   const Exec plan{device, unmeasured, compute, nullptr};
-  const int64_t temporaries = ops::attention_scratch_bytes(plan, tokens, tokens, config.heads, config.kv_heads, config.head_dim);
+  const int64_t temporaries = ops::attention_scratch_bytes(plan, tokens, tokens, config.heads, config.kv_heads, config.head_dim,
+                                                           /*training=*/true);
   Buffer buffer =
       device.allocate("attention alone", MemoryUse::kWorkspace,
                       4 * q_bytes + 4 * kv_bytes + workspace_bytes(DType::kF32, {config.heads, tokens}) + temporaries);
@@ -214,16 +214,18 @@ void add_memory(Json& summary, const Device& device, int64_t planned_bytes) {
   summary[gpu ? "planned_gpu_bytes" : "planned_host_bytes"] = planned_bytes;
 }
 
+double ideal_seconds(const BenchRow& row, const Ceilings& ceilings) {
+  if (ceilings.gflops <= 0) return 0;
+  if (ceilings.attention_forward <= 0) return row.flops * 1e-9 / ceilings.gflops;
+  const double products = row.flops - row.attention_forward_flops - row.attention_backward_flops;
+  return products * 1e-9 / ceilings.gflops + row.attention_forward_flops * 1e-9 / ceilings.attention_forward +
+         row.attention_backward_flops * 1e-9 / ceilings.attention_backward;
+}
+
 void print_row(Context& context, const Device& device, const BenchRow& row, const Ceilings& ceilings, const Profile& profile,
                int64_t profiled_repeats) {
   const double gflops = row.flops / row.seconds * 1e-9;
-  // Products at the products' rate; attention at its own, where that was measured.
-  double ideal = ceilings.gflops > 0 ? row.flops * 1e-9 / ceilings.gflops : 0;
-  if (ceilings.attention_forward > 0) {
-    const double products = row.flops - row.attention_forward_flops - row.attention_backward_flops;
-    ideal = products * 1e-9 / ceilings.gflops + row.attention_forward_flops * 1e-9 / ceilings.attention_forward +
-            row.attention_backward_flops * 1e-9 / ceilings.attention_backward;
-  }
+  const double ideal = ideal_seconds(row, ceilings);
   const double share = ideal / row.seconds;
   const double rate = row.tokens / row.seconds;
   const int64_t peak = device.peak_held_bytes();
@@ -233,6 +235,10 @@ void print_row(Context& context, const Device& device, const BenchRow& row, cons
   if (row.planned_pinned_bytes > 0) {
     context.console.line(fmt::format("        on the host   {} page-locked (planned {})", bytes_text(row.pinned_bytes),
                                      bytes_text(row.planned_pinned_bytes)));
+  }
+  if (row.planned_seconds > 0) {
+    context.console.line(fmt::format("        {:<12} {:>9.4f} s  measured {:+.1f} %", "planned", row.planned_seconds,
+                                     100 * (row.seconds / row.planned_seconds - 1)));
   }
   Json parts = Json::object();
   double rest = row.seconds;
@@ -260,6 +266,7 @@ void print_row(Context& context, const Device& device, const BenchRow& row, cons
                {"attention_backward_gflops", ceilings.attention_backward},
                {"parts", parts}};
   add_memory(line, device, row.planned_bytes);
+  if (row.planned_seconds > 0) line["planned_seconds"] = row.planned_seconds;
   if (row.planned_pinned_bytes > 0) {
     line["pinned_bytes"] = row.pinned_bytes;
     line["planned_pinned_bytes"] = row.planned_pinned_bytes;

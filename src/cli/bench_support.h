@@ -61,9 +61,12 @@ struct BenchRow {
   double attention_forward_flops = 0;   ///< of them
   double attention_backward_flops = 0;  ///< of them
   int64_t planned_bytes = 0;
+  double planned_seconds = 0;        ///< 0: not predicted
   int64_t pinned_bytes = 0;          ///< page-locked host memory beside a GPU
   int64_t planned_pinned_bytes = 0;  ///< the same, planned
 };
+/// Seconds of a row's useful operations at the ceilings: products at theirs; attention at its own, where that was measured.
+double ideal_seconds(const BenchRow& row, const Ceilings& ceilings);
 /// Prints a row with its parts (seconds of one repeat and their share) and adds it to the summary.
 void print_row(Context& context, const Device& device, const BenchRow& row, const Ceilings& ceilings, const Profile& profile,
                int64_t profiled_repeats);

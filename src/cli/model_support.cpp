@@ -183,10 +183,8 @@ std::string rope_text(const RopeConfig& rope) {
   return rope.type == RopeType::kDefault ? theta : fmt::format("{} x {}, {}", name_of(rope.type), rope.factor, theta);
 }
 
-LoadedModel load_model(const ModelOptions& options, Context& context) {
+ReadModel read_model(const ModelOptions& options, Context& context, const Device& device, DType compute) {
   Console& console = context.console;
-  auto device = open_device(context);
-  const DType compute = compute_dtype(options, *device);
   require_model_path(options.model);
   if (!options.adapter.empty() && !fs::is_directory(options.adapter)) {
     throw_input("--adapter: there is no directory {}", shown(options.adapter));
@@ -207,7 +205,7 @@ LoadedModel load_model(const ModelOptions& options, Context& context) {
   model.set_rope(rope);
   const ModelConfig& config = model.config();
   const std::string where =
-      on_gpu(*device) ? "on the GPU" : fmt::format("{} threads, {}", device->threads(), ops::name_of(ops::cpu_isa()));
+      on_gpu(device) ? "on the GPU" : fmt::format("{} threads, {}", device.threads(), ops::name_of(ops::cpu_isa()));
   console.note(fmt::format("model {} ({} layers of {}, {} of weights), {}, {}", config.name.empty() ? options.model : config.name,
                            config.layers, config.hidden, bytes_text(model.weight_bytes()), name_of(compute), where));
   if (rope_text(rope) != before) {
@@ -216,13 +214,20 @@ LoadedModel load_model(const ModelOptions& options, Context& context) {
   } else {
     console.note(fmt::format("RoPE {}", before));
   }
+  return {std::move(model), own_rope};
+}
+
+LoadedModel load_model(const ModelOptions& options, Context& context) {
+  auto device = open_device(context);
+  const DType compute = compute_dtype(options, *device);
+  auto [model, own_rope] = read_model(options, context, *device, compute);
   if (on_gpu(*device)) model = model.copied_to(*device);
   LoadedModel loaded{std::move(device), std::move(model), std::nullopt, compute, own_rope};
   if (!options.adapter.empty()) {
     loaded.adapter = Adapter::load(*loaded.device, loaded.model, options.adapter);
     const LoraConfig& lora = loaded.adapter->config();
-    console.note(fmt::format("adapter {} (LoRA r {}, alpha {}, {} parameters)", options.adapter, lora.r, lora.alpha,
-                             loaded.adapter->elements()));
+    context.console.note(fmt::format("adapter {} (LoRA r {}, alpha {}, {} parameters)", options.adapter, lora.r, lora.alpha,
+                                     loaded.adapter->elements()));
   }
   return loaded;
 }

@@ -53,6 +53,12 @@ struct LoadedModel {
   const Adapter* adapter_or_null() const { return adapter ? &*adapter : nullptr; }
 };
 LoadedModel load_model(const ModelOptions& options, Context& context);
+/// Its first half: the weights on the host, with the RoPE that the options and the adapter's notes ask for. Says what it read.
+struct ReadModel {
+  Model model;
+  RopeConfig own_rope;
+};
+ReadModel read_model(const ModelOptions& options, Context& context, const Device& device, DType compute);
 
 /// Options of a session of `capacity` tokens. DeviceError, with the hint, when it does not fit beside the model.
 SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common, const std::string& hint);

@@ -1,11 +1,13 @@
 // bench ceilings, step, prefill, decode, tokenize: rates against what this machine can do, measured in the same run.
 #include "cli/bench_support.h"
+#include "cli/predict.h"
 #include "cli/train_options.h"
 #include "cli/verbs.h"
 
 #include "core/error.h"
 #include "infer/session.h"
 #include "ops/adamw.h"
+#include "ops/backend.h"
 #include "ops/cpu_features.h"
 #include "train/trainer.h"
 
@@ -20,7 +22,9 @@ double since(Clock::time_point start) { return std::chrono::duration<double>(Clo
 class BenchCeilingsVerb final : public Verb {
  public:
   std::string name() const override { return "bench ceilings"; }
-  std::string summary() const override { return "What this machine can do: oneDNN products in bf16 and f32, reading memory"; }
+  std::string summary() const override {
+    return "What this machine can do: products, memory; on a GPU also copies from and to pinned host memory";
+  }
   void declare(OptionTable&) override {}
   int run(Context& context) override {
     const auto device = open_device(context);
@@ -50,6 +54,15 @@ class BenchCeilingsVerb final : public Verb {
     context.console.line(device.description());
     context.console.line(fmt::format("cuBLASLt bf16 products {:>8.0f} TFLOP/s", ceilings.gflops * 1e-3));
     context.console.line(fmt::format("copying memory         {:>8.0f} GB/s", ceilings.gigabytes));
+    Workspace none;
+    Exec exec{device, none, DType::kF32, nullptr};
+    const ops::PinnedRates pinned = device.backend()->pinned_gigabytes(exec);
+    context.console.line(fmt::format("pinned memory to GPU   {:>8.1f} GB/s", pinned.to_device));
+    context.console.line(fmt::format("GPU to pinned memory   {:>8.1f} GB/s", pinned.to_host));
+    context.console.line(fmt::format("both ways at once      {:>8.1f} GB/s in all", pinned.both));
+    context.summary["pinned_to_gpu_gigabytes_per_second"] = pinned.to_device;
+    context.summary["gpu_to_pinned_gigabytes_per_second"] = pinned.to_host;
+    context.summary["pinned_both_gigabytes_per_second"] = pinned.both;
     context.summary["bf16_gflops"] = ceilings.gflops;
     context.summary["memory_gigabytes_per_second"] = ceilings.gigabytes;
     return 0;
@@ -82,6 +95,7 @@ class BenchStepVerb final : public Verb {
     const bool on_gpu = loaded.device->kind() != DeviceKind::kCpu;
     Ceilings ceilings;
     if (!context.common.dry_run) measure_products(ceilings, *loaded.device, loaded.compute);
+    if (on_gpu && !context.common.dry_run) measure_memory(ceilings, *loaded.device);
     for (const int64_t length : options_.lengths) {
       if (context.stop.requested()) return 128 + context.stop.number();
       if (on_gpu && !context.common.dry_run)
@@ -111,10 +125,13 @@ class BenchStepVerb final : public Verb {
     Adapter adapter = Adapter::create(*loaded.device, loaded.model, lora, 1);
     Trainer trainer(*loaded.device, loaded.model, adapter, {&example, 1}, train);
     const int64_t record = 0;
+    const bool gpu = loaded.device->kind() != DeviceKind::kCpu;
+    ops::PlanCounts before;
     std::vector<double> seconds;
     Progress progress(context.console, fmt::format("step of {}", length), options_.repeats + 1, "steps");
     for (int64_t i = options_.warm_up ? 0 : 1; i <= options_.repeats; ++i) {
       if (i == 1) trainer.profile().clear();
+      if (gpu && i == 0) before = plans_made(*loaded.device);
       const auto start = Clock::now();
       trainer.forward_backward({&record, 1}, 0);
       trainer.update(/*learning_rate=*/0, 0);  // every repeat sees the same weights
@@ -122,7 +139,11 @@ class BenchStepVerb final : public Verb {
       progress.update(i + 1);
     }
     progress.finish();
-    const bool gpu = loaded.device->kind() != DeviceKind::kCpu;
+    if (gpu) {
+      const ops::PlanCounts after = plans_made(*loaded.device);
+      context.summary["attention_graphs_built_in_steps"] = after.attention - before.attention;
+      context.summary["products_chosen_in_steps"] = after.products - before.products;
+    }
     if (gpu && !options_.skip_parts) {
       // By part once more, untimed as a whole: a profile waits for every op.
       trainer.profile().clear();
@@ -141,7 +162,16 @@ class BenchStepVerb final : public Verb {
     row.planned_bytes = plan.memory.total();
     row.pinned_bytes = loaded.device->host_bytes_in_use();
     row.planned_pinned_bytes = plan.host.total();
+    if (gpu && loaded.compute == DType::kBF16) {
+      row.planned_seconds =
+          predict_step(*loaded.device, ceilings, loaded.model.config(), lora, loaded.compute, plan, length, length - 1).seconds;
+    }
     print_row(context, *loaded.device, row, ceilings, trainer.profile(), gpu ? 1 : options_.repeats);
+  }
+
+  static ops::PlanCounts plans_made(Device& device) {
+    Workspace none;
+    return device.backend()->plans_made(Exec{device, none, DType::kBF16, nullptr});
   }
 
   BenchOptions options_;
@@ -166,6 +196,7 @@ class BenchPrefillVerb final : public Verb {
     const bool on_gpu = loaded.device->kind() != DeviceKind::kCpu;
     Ceilings ceilings;
     measure_products(ceilings, *loaded.device, loaded.compute);
+    if (on_gpu) measure_memory(ceilings, *loaded.device);
     for (const int64_t length : options_.lengths) {
       if (context.stop.requested()) return 128 + context.stop.number();
       if (on_gpu) measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute, length);
@@ -198,6 +229,8 @@ class BenchPrefillVerb final : public Verb {
     row.flops = prefill_flops(config, length);
     row.attention_forward_flops = attention_flops_of(config, length);
     row.planned_bytes = session_plan(loaded, options).total();
+    if (loaded.device->kind() != DeviceKind::kCpu && loaded.compute == DType::kBF16)
+      row.planned_seconds = predict_prefill(ceilings, config, length).seconds;
     print_row(context, *loaded.device, row, ceilings, session.profile(), options_.repeats);
   }
 

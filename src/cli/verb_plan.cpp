@@ -1,11 +1,11 @@
 #include "cli/bench_support.h"
+#include "cli/predict.h"
 #include "cli/train_options.h"
 #include "cli/verbs.h"
 
 #include "core/error.h"
 #include "format/gguf.h"
 #include "infer/session.h"
-#include "ops/cpu/ceiling.h"
 
 #include <array>
 #include <cmath>
@@ -65,8 +65,8 @@ class PlanVerb final : public Verb {
   int run(Context& context) override {
     const auto device = open_device(context);
     const DType compute = compute_dtype(bench_.model, *device);
-    const Shape shape = read_shape(context);
-    double gflops = 0;
+    const Shape shape = read_shape(context, *device, compute);
+    Ceilings ceilings;
     for (const int64_t length : bench_.lengths) {
       const TrainPlan plan = plan_of(*device, shape, compute, length, context);
       context.console.line(fmt::format("{} at {} tokens, {}, {} threads", infer_ ? "inference" : "a training step", length,
@@ -75,9 +75,12 @@ class PlanVerb final : public Verb {
       context.summary["length"] = length;
       add_train_plan(context, *device, plan);
       if (context.common.dry_run) continue;
-      if (device->kind() != DeviceKind::kCpu) continue;  // bench step measures there
-      if (gflops == 0) gflops = ops::onednn_ceiling_gflops(compute, device->threads());
-      print_time(context, shape.config, length, gflops);
+      if (ceilings.gflops == 0) measure_products(ceilings, *device, compute);
+      if (device->kind() == DeviceKind::kCpu) {
+        print_time(context, shape.config, length, ceilings.gflops);
+      } else if (compute == DType::kBF16) {  // f32 is for checks: nothing was measured to predict it from
+        print_gpu_time(context, *device, shape.config, compute, plan, length, ceilings);
+      }
     }
     print_longest(context, *device, shape, compute);
     for (const int64_t length : bench_.lengths) {
@@ -93,10 +96,10 @@ class PlanVerb final : public Verb {
     int64_t weight_bytes = 0;
   };
 
-  Shape read_shape(Context& context) const {
+  Shape read_shape(Context& context, const Device& device, DType compute) const {
     if (bench_.shape.empty()) {
-      const LoadedModel loaded = load_model(bench_.model, context);
-      return {loaded.model.config(), loaded.model.weight_bytes()};
+      const Model model = read_model(bench_.model, context, device, compute).model;
+      return {model.config(), model.weight_bytes()};
     }
     Shape shape{config_of_shape(bench_.shape), 0};
     const ModelConfig& c = shape.config;
@@ -148,6 +151,28 @@ class PlanVerb final : public Verb {
     context.summary["step_seconds"] = seconds;
     context.summary["tokens_per_second"] = static_cast<double>(length) / seconds;
     context.summary["share_of_roofline"] = share;
+  }
+
+  /// From rates measured now, with what the plan repeats (predict.h).
+  void print_gpu_time(Context& context, Device& device, const ModelConfig& config, DType compute, const TrainPlan& plan,
+                      int64_t length, Ceilings& ceilings) const {
+    if (ceilings.gigabytes == 0) measure_memory(ceilings, device);
+    ceilings.attention_forward = ceilings.attention_backward = 0;  // of this length, not the best of several
+    measure_attention(ceilings, device, config, compute, std::min(length, kLongestMeasuredAttention));
+    const LoraConfig lora = lora_of(lora_);
+    const Prediction p = infer_ ? predict_prefill(ceilings, config, length)
+                                : predict_step(device, ceilings, config, lora, compute, plan, length, head_rows(length));
+    const double flops = infer_ ? prefill_flops(config, length) : step_flops(config, lora, length, head_rows(length));
+    const std::string again = p.repeated_flops > 0 ? fmt::format(" and {:.1f} done again", p.repeated_flops * 1e-12) : "";
+    context.console.line(
+        fmt::format("{:.1f} TFLOP{}; measured now: products {:.0f} TFLOP/s, attention {:.0f} forward and {:.0f} backward, memory "
+                    "{:.2f} TB/s: about {} a {} ({:.0f} % of the roofline), {:.0f} tokens/s\n",
+                    flops * 1e-12, again, ceilings.gflops * 1e-3, ceilings.attention_forward * 1e-3,
+                    ceilings.attention_backward * 1e-3, ceilings.gigabytes * 1e-3, duration_text(p.seconds),
+                    infer_ ? "prompt" : "record", 100 * p.ideal / p.seconds, static_cast<double>(length) / p.seconds));
+    context.summary["step_seconds"] = p.seconds;
+    context.summary["tokens_per_second"] = static_cast<double>(length) / p.seconds;
+    context.summary["share_of_roofline"] = p.ideal / p.seconds;
   }
 
   bool fits(Device& device, const Shape& shape, DType compute, int64_t length, const Context& context) const {

@@ -27,13 +27,6 @@ std::array<uint32_t, 4> philox(uint64_t key, uint64_t counter_high, uint64_t cou
   return x;
 }
 
-uint64_t mix64(uint64_t a, uint64_t b) {
-  uint64_t z = a * 0x9E3779B97F4A7C15U + b + 0x9E3779B97F4A7C15U;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-  return z ^ (z >> 31);
-}
-
 uint32_t Rng::next_u32() {
   const uint64_t at = position_++;
   return philox(seed_, stream_, at / 4)[at % 4];

@@ -46,6 +46,11 @@ class Rng {
 };
 
 /// A 64-bit mix (splitmix64 finaliser) to derive stream numbers from several integers.
-uint64_t mix64(uint64_t a, uint64_t b);
+constexpr uint64_t mix64(uint64_t a, uint64_t b) {
+  uint64_t z = a * 0x9E3779B97F4A7C15U + b + 0x9E3779B97F4A7C15U;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+  return z ^ (z >> 31);
+}
 
 }  // namespace tenfold

@@ -2,6 +2,7 @@
 // CUDA.
 #include "core/error.h"
 #include "device/device.h"
+#include "device/refusal.h"
 
 #include <dlfcn.h>
 
@@ -44,8 +45,7 @@ void* open_library() {
         "cpu, or a CUDA build (docs/guide.md)",
         kLibrary, program_folder().string());
   }
-  throw_device("--device cuda: {} cannot be opened{}. It needs CUDA 13 (cuBLASLt) and cuDNN 9; install them, or use --device cpu",
-               kLibrary, reasons);
+  throw DeviceError(cuda_library_refusal(kLibrary, reasons));
 }
 
 }  // namespace

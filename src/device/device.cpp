@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "core/error.h"
+#include "device/refusal.h"
 
 #include <sched.h>
 #include <sys/mman.h>
@@ -92,8 +93,8 @@ Buffer Device::allocate(std::string_view name, MemoryUse use, int64_t bytes) {
   buffer.bytes_ = bytes;
   buffer.data_ = acquire(bytes);
   if (buffer.data_ == nullptr) {
-    throw_device("out of memory: {} bytes for {} ({}) were refused; {} bytes are in use. Lower --max-length or free memory",
-                 bytes, name, name_of(use), bytes_in_use_);
+    const MemoryPlace place = kind_ == DeviceKind::kCpu ? MemoryPlace::kHost : MemoryPlace::kGpu;
+    throw DeviceError(memory_refusal({place, name, name_of(use), bytes, bytes_in_use_, free_bytes()}));
   }
   buffer.device_ = this;
   ++allocations_;
@@ -110,10 +111,7 @@ Buffer Device::allocate_host(std::string_view name, MemoryUse use, int64_t bytes
   buffer.bytes_ = bytes;
   buffer.data_ = acquire_host(bytes);
   if (buffer.data_ == nullptr) {
-    throw_device(
-        "out of page-locked host memory: {} bytes for {} ({}) were refused; {} bytes are in use. Lower --host-memory or "
-        "--max-length, or raise what this process may lock (ulimit -l, the container's memory limit)",
-        bytes, name, name_of(use), host_bytes_in_use_);
+    throw DeviceError(memory_refusal({MemoryPlace::kPinned, name, name_of(use), bytes, host_bytes_in_use_, -1}));
   }
   buffer.device_ = this;
   buffer.on_host_ = true;

@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "model/block.h"
+#include "ops/attention.h"
 #include "ops/cross_entropy.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
@@ -97,6 +98,16 @@ struct Session::Impl {
     const ModelConfig& c = m.config();
     // `dynamic` RoPE depends on the length; a session freezes it for its capacity, so that cached keys stay valid.
     rope = rope_frequencies(c.rope, c.head_dim, c.max_position, o.capacity);
+    prepare_attention();
+  }
+
+  /// For the pieces of a prompt as long as the capacity. The last piece of a shorter one is met as it comes.
+  void prepare_attention() {
+    const ModelConfig& c = model.config();
+    for (int64_t at = 0; at < options.capacity; at += chunk) {
+      const int64_t tokens = round_up(std::min(chunk, options.capacity - at), device.row_multiple());
+      ops::attention_prepare(exec, tokens, at + tokens, c.heads, c.kv_heads, c.head_dim, /*training=*/false);
+    }
   }
 
   /// What turns the residual stream into logits: the last norm, then the head.

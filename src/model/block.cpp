@@ -295,7 +295,8 @@ void block_forward(Exec& exec, const BlockContext& context, int64_t layer, const
   const ModelConfig& c = block.config();
   const LoraConfig* lora = context.adapter == nullptr ? nullptr : &context.adapter->config();
   const int64_t tokens = x.dim(0);
-  Middle m = take_middle(exec.scratch, c, lora, exec.compute, tokens, saved, cache != nullptr, false);
+  // A forward that a backward may repeat makes its log-sum-exp even where it is not kept: both are then one and the same kernel.
+  Middle m = take_middle(exec.scratch, c, lora, exec.compute, tokens, saved, cache != nullptr, saved != nullptr);
   TensorView keys;
   TensorView values;
   if (cache != nullptr) {
@@ -357,8 +358,8 @@ int64_t block_scratch_bytes(const Exec& exec, const ModelConfig& c, const LoraCo
     if (training) take_attention(ws, c, exec.compute, tokens);
     const int64_t products = std::max(
         {linear(tokens, c.q_size(), c.hidden), linear(tokens, c.kv_size(), c.hidden), linear(tokens, c.hidden, c.q_size())});
-    ws.bytes(
-        std::max(products, ops::attention_scratch_bytes(exec, tokens, std::max(tokens, keys), c.heads, c.kv_heads, c.head_dim)));
+    ws.bytes(std::max(
+        products, ops::attention_scratch_bytes(exec, tokens, std::max(tokens, keys), c.heads, c.kv_heads, c.head_dim, training)));
   }
   return ws.high_water();
 }

@@ -28,10 +28,15 @@ Model Model::load(const std::string& path, const LoadOptions& options) {
 }
 
 Model Model::random(const ModelConfig& config, WeightLayout layout, uint64_t seed) {
+  Device host;
+  return random(config, layout, seed, host);
+}
+
+Model Model::random(const ModelConfig& config, WeightLayout layout, uint64_t seed, Device& device) {
   auto impl = std::make_unique<Impl>();
   impl->path = "random:" + config.name;
   impl->config = config;
-  make_random(*impl, layout, seed);
+  make_random(*impl, device, layout, seed);
   return Model(std::move(impl));
 }
 

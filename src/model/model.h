@@ -36,8 +36,11 @@ class Model {
  public:
   /// A GGUF file or a Hugging Face directory. InputError names file, tensor, expected and got.
   static Model load(const std::string& path, const LoadOptions& options = {});
-  /// Random weights of a shape, in a layout: for benchmarks and tests. Deterministic in the seed.
+  /// Random weights of a shape, in a layout (F32, BF16, Q4_0, Q4_1, Q8_0, NF4 with double quantisation): for benchmarks and
+  /// tests. Deterministic in the seed, bit for bit the same wherever they are made: on the host, or on a device that outlives the
+  /// model.
   static Model random(const ModelConfig& config, WeightLayout layout, uint64_t seed);
+  static Model random(const ModelConfig& config, WeightLayout layout, uint64_t seed, Device& device);
 
   /// The same model with its weights copied to another device, each in the layout it has. The source may be dropped after.
   Model copied_to(Device& device) const;

@@ -1,7 +1,6 @@
 #include "model/weights.h"
 
 #include "core/checked.h"
-#include "core/rng.h"
 #include "format/json.h"
 #include "ops/expand.h"
 
@@ -249,117 +248,6 @@ void load_directory(Model::Impl& model, const LoadOptions& options) {
     l.gate = source.weight(name("mlp.gate_proj"), c.ffn, c.hidden, true);
     l.up = source.weight(name("mlp.up_proj"), c.ffn, c.hidden, true);
     l.down = source.weight(name("mlp.down_proj"), c.hidden, c.ffn, true);
-  }
-}
-
-namespace {
-
-/// n bytes that look random, as a function of one draw: the weights of an 8B in seconds.
-void fill_random(std::byte* out, int64_t n, Rng& rng) {
-  const uint64_t seed = mix64(rng.next_u32(), static_cast<uint64_t>(n));
-  for (int64_t i = 0; i < n; i += 8) {
-    const uint64_t word = mix64(seed, static_cast<uint64_t>(i));
-    std::memcpy(out + i, &word, static_cast<size_t>(std::min<int64_t>(8, n - i)));
-  }
-}
-
-/// Random codes under random scales: the codes' own spread is 0.53 of a block's largest.
-WeightView random_nf4(Model::Impl& model, const char* name, int64_t rows, int64_t cols, float spread, Rng& rng) {
-  ops::Nf4Weight& w = model.owned_nf4.emplace_back();
-  w.rows = rows;
-  w.cols = cols;
-  w.codes.resize(static_cast<size_t>(ceil_div(rows * cols, 2)));
-  w.absmax8.resize(static_cast<size_t>(ceil_div(rows * cols, 64)));
-  fill_random(reinterpret_cast<std::byte*>(w.codes.data()), static_cast<int64_t>(w.codes.size()), rng);
-  fill_random(reinterpret_cast<std::byte*>(w.absmax8.data()), static_cast<int64_t>(w.absmax8.size()), rng);
-  w.nested_offset = spread / 0.53F;
-  w.nested_absmax.assign(static_cast<size_t>(ceil_div(static_cast<int64_t>(w.absmax8.size()), 256)), 0.3F * w.nested_offset);
-  return w.view(name);
-}
-
-/// Each 16 bits of a random word place a value between -sqrt(3) and sqrt(3) spreads.
-WeightView random_bf16(Model::Impl& model, WeightView w, float spread, Rng& rng) {
-  auto& bytes = model.owned_bytes.emplace_back(static_cast<size_t>(w.bytes()));
-  fill_random(bytes.data(), w.bytes(), rng);
-  for (int64_t i = 0; i < w.bytes(); i += 2) {
-    uint16_t bits = 0;
-    std::memcpy(&bits, bytes.data() + i, 2);
-    const bf16 value(spread * 1.732F * (static_cast<float>(bits) * 0x1p-15F - 1.0F));
-    std::memcpy(bytes.data() + i, &value, 2);
-  }
-  w.data = bytes.data();
-  return w;
-}
-
-/// Random blocks of a layout with a standard deviation near 1 / sqrt(cols), so that activations keep their size through the
-/// layers.
-WeightView random_weight(Model::Impl& model, std::string name, WeightLayout layout, int64_t rows, int64_t cols, Rng& rng) {
-  WeightView w;
-  w.name = model.keep_name(std::move(name));
-  w.rows = rows;
-  w.cols = cols;
-  w.layout = layout;
-  const float spread = 1.0F / std::sqrt(static_cast<float>(cols));
-  const auto uniform = [&] { return spread * 1.732F * (2.0F * static_cast<float>(rng.uniform()) - 1.0F); };
-  if (layout == WeightLayout::kNF4) return random_nf4(model, w.name, rows, cols, spread, rng);
-  if (layout == WeightLayout::kBF16) return random_bf16(model, w, spread, rng);
-  auto& bytes = model.owned_bytes.emplace_back(static_cast<size_t>(w.bytes()));
-  w.data = bytes.data();
-  if (layout == WeightLayout::kF32) {
-    for (int64_t i = 0; i < rows * cols; ++i) {
-      const float v = uniform();
-      std::memcpy(bytes.data() + i * 4, &v, 4);
-    }
-    return w;
-  }
-  if (layout != WeightLayout::kQ4_1 && layout != WeightLayout::kQ8_0)
-    throw_input("random weights: layout {} is not offered; expected F32, BF16, NF4, Q4_1 or Q8_0", name_of(layout));
-  const int64_t block = block_bytes(layout);
-  for (int64_t at = 0; at < w.bytes(); at += block) {
-    for (int64_t i = 0; i < block; i += 4) {
-      const uint32_t word = rng.next_u32();
-      std::memcpy(bytes.data() + at + i, &word, static_cast<size_t>(std::min<int64_t>(4, block - i)));
-    }
-    const bool q4 = layout == WeightLayout::kQ4_1;
-    const uint16_t scale = float_to_half(spread * (q4 ? 0.2309F : 0.0135F));
-    const uint16_t minimum = float_to_half(spread * -1.732F);
-    std::memcpy(bytes.data() + at, &scale, 2);
-    if (q4) std::memcpy(bytes.data() + at + 2, &minimum, 2);
-  }
-  return w;
-}
-
-TensorView ones(Model::Impl& model, std::string name, int64_t n) {
-  auto& values = model.owned_floats.emplace_back(static_cast<size_t>(n), 1.0F);
-  return {model.keep_name(std::move(name)), DType::kF32, {n}, values.data()};
-}
-
-}  // namespace
-
-void make_random(Model::Impl& model, WeightLayout layout, uint64_t seed) {
-  const ModelConfig& c = model.config;
-  validate(c, "shape " + c.name);
-  Rng rng(seed, mix64(0x6d6f64656c, 0));
-  const WeightLayout table = layout == WeightLayout::kQ4_1  ? WeightLayout::kQ8_0
-                             : layout == WeightLayout::kNF4 ? WeightLayout::kBF16
-                                                            : layout;
-  model.embed_tokens = random_weight(model, "embed_tokens", table, c.vocabulary, c.hidden, rng);
-  model.head = c.tied_head ? model.embed_tokens : random_weight(model, "lm_head", table, c.vocabulary, c.hidden, rng);
-  model.final_norm = ones(model, "norm", c.hidden);
-  for (int64_t i = 0; i < c.layers; ++i) {
-    const auto make = [&](const char* part, int64_t rows, int64_t cols) {
-      return random_weight(model, fmt::format("layers.{}.{}", i, part), layout, rows, cols, rng);
-    };
-    LayerWeights& l = model.layers.emplace_back();
-    l.attn_norm = ones(model, fmt::format("layers.{}.attn_norm", i), c.hidden);
-    l.q = make("q", c.q_size(), c.hidden);
-    l.k = make("k", c.kv_size(), c.hidden);
-    l.v = make("v", c.kv_size(), c.hidden);
-    l.o = make("o", c.hidden, c.q_size());
-    l.ffn_norm = ones(model, fmt::format("layers.{}.ffn_norm", i), c.hidden);
-    l.gate = make("gate", c.ffn, c.hidden);
-    l.up = make("up", c.ffn, c.hidden);
-    l.down = make("down", c.hidden, c.ffn);
   }
 }
 

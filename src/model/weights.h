@@ -29,8 +29,8 @@ struct Model::Impl {
   std::deque<std::vector<std::byte>> owned_bytes;
   std::deque<std::vector<float>> owned_floats;
   std::deque<ops::Nf4Weight> owned_nf4;
-  Buffer device_weights;                ///< all of them, where they were copied to a device
-  std::optional<uint64_t> fingerprint;  ///< of the source, where the bytes are not the host's
+  Buffer device_weights;                ///< all of them, where they lie on a device
+  std::optional<uint64_t> fingerprint;  ///< where it is not the bytes': they are on a device, or random
 
   const char* keep_name(std::string name) { return names.emplace_back(std::move(name)).c_str(); }
   /// Every product weight and the embedding; the head only when it is not the embedding.
@@ -39,6 +39,7 @@ struct Model::Impl {
 
 void load_gguf(Model::Impl& model, const LoadOptions& options);
 void load_directory(Model::Impl& model, const LoadOptions& options);
-void make_random(Model::Impl& model, WeightLayout layout, uint64_t seed);
+/// The weights of model.config: in memory of the host (`device` is the CPU), or in one buffer of another device.
+void make_random(Model::Impl& model, Device& device, WeightLayout layout, uint64_t seed);
 
 }  // namespace tenfold

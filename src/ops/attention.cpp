@@ -67,11 +67,23 @@ void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, 
   TENFOLD_CHECK(false, "{}: no device", q.name);
 }
 
-int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads,
-                                int64_t head_dim) {
+int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                                bool training) {
   switch (exec.device.kind()) {
-    case DeviceKind::kCpu: return cpu::attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim);
-    case DeviceKind::kCuda: return exec.device.backend()->attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim);
+    case DeviceKind::kCpu: return cpu::attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim, training);
+    case DeviceKind::kCuda:
+      return exec.device.backend()->attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim, training);
+  }
+  TENFOLD_CHECK(false, "no device");
+}
+
+void attention_prepare(Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                       bool training) {
+  TENFOLD_CHECK(0 <= tokens && tokens <= keys, "attention of {} queries on {} keys", tokens, keys);
+  switch (exec.device.kind()) {
+    case DeviceKind::kCpu: return;  // its kernels are there
+    case DeviceKind::kCuda:
+      return exec.device.backend()->attention_prepare(exec, tokens, keys, heads, kv_heads, head_dim, training);
   }
   TENFOLD_CHECK(false, "no device");
 }

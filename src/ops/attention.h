@@ -36,9 +36,14 @@ void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, 
                         const TensorView& o, const TensorView& lse, std::span<const AttentionSegment> segments, float scale,
                         const AttentionGrads& grads);
 
-/// Scratch bytes of either call for T queries on S keys.
-int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads,
-                                int64_t head_dim);
+/// Scratch bytes for at most T queries on at most S keys: of the forward, or (training) of both calls.
+int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                                bool training);
+
+/// Makes now what a device would else make when it first meets one segment of T queries on S keys in contiguous tensors, with
+/// scale 1 / sqrt(E): for the forward without lse, or (training) for the forward with lse and the backward. Computes nothing.
+void attention_prepare(Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                       bool training);
 
 /// Useful operations of the causal forward: 4 E a visible (query, key) pair and head; the backward has 2.5 times as many.
 double attention_flops(std::span<const AttentionSegment> segments, int64_t heads, int64_t head_dim);

@@ -7,6 +7,7 @@
 #include "ops/embedding.h"
 #include "ops/expand.h"
 #include "ops/linear.h"
+#include "ops/random_fill.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "ops/swiglu.h"
@@ -15,6 +16,19 @@
 #include <span>
 
 namespace tenfold::ops {
+
+/// Copying between pinned host memory and a device, in GB/s (each byte counted once).
+struct PinnedRates {
+  double to_device = 0;
+  double to_host = 0;
+  double both = 0;  ///< the sum of both ways at once
+};
+
+/// What a device has made so far to serve the shapes that it met; a step should add to neither.
+struct PlanCounts {
+  int64_t attention = 0;  ///< graphs, 0.1 s each
+  int64_t products = 0;   ///< choices of a kernel, 0.1 ms each
+};
 
 /// The bodies of every op on a device that is not the CPU, met through Device::backend(): the program is linked without it and
 /// opens it at run time. Each function is the body of the op of the same name: the contract is in that op's header, the arguments
@@ -30,6 +44,8 @@ class Backend {
   /// memory on the device, in GB/s (bytes read and written).
   virtual double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k) = 0;
   virtual double copy_gigabytes(Exec& exec) = 0;
+  virtual PinnedRates pinned_gigabytes(Exec& exec) = 0;
+  virtual PlanCounts plans_made(const Exec& exec) = 0;
 
   // ops/adamw.h
   virtual void adamw_step(Exec& exec, const AdamWArgs& args, const TensorView& parameter, const TensorView& gradient,
@@ -45,7 +61,9 @@ class Backend {
                                   const TensorView& v, const TensorView& o, const TensorView& lse,
                                   std::span<const AttentionSegment> segments, float scale, const AttentionGrads& grads) = 0;
   virtual int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads,
-                                          int64_t head_dim) = 0;
+                                          int64_t head_dim, bool training) = 0;
+  virtual void attention_prepare(Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                                 bool training) = 0;
   // ops/cross_entropy.h
   virtual void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std::span<const int32_t> targets,
                              std::span<const float> weights, std::span<float> nll, const TensorView& d_h,
@@ -71,6 +89,8 @@ class Backend {
                                const LinearArgs& args, const LinearGrads& grads) = 0;
   virtual int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_features, int64_t in_features,
                                        int64_t rank) = 0;
+  // ops/random_fill.h
+  virtual void random_fill(Exec& exec, const RandomFill& fill) = 0;
   // ops/rms_norm.h
   virtual void rms_norm_forward(Exec& exec, const TensorView& x, const TensorView& weight, float eps, const TensorView& y) = 0;
   virtual void rms_norm_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const TensorView& weight, float eps,

@@ -6,6 +6,7 @@
 #include "format/atomic_file.h"
 #include "format/json.h"
 #include "ops/adamw.h"
+#include "ops/attention.h"
 #include "ops/cpu_features.h"
 #include "train/checkpoint.h"
 #include "train/loss.h"
@@ -21,6 +22,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <set>
 #include <utility>
 
 namespace tenfold {
@@ -111,6 +113,18 @@ struct Trainer::Impl {
       met.resize(static_cast<size_t>(model.config().vocabulary));
       met_rows.reserve(met.size());
     }
+    prepare_attention();
+  }
+
+  /// For every length that the run will meet, so that no step makes what a length needs.
+  void prepare_attention() {
+    const ModelConfig& c = model.config();
+    std::set<int64_t> lengths;
+    const auto meet = [&](int64_t length) { lengths.insert(round_up(length, device.row_multiple())); };
+    for (int64_t s = 0; s < std::min(steps, order.steps_per_epoch()); ++s)
+      for (const int64_t r : order.batch(s)) meet(static_cast<int64_t>(examples[static_cast<size_t>(r)].ids.size()));
+    if (options.distill.weight > 0) std::for_each(options.distill.lengths.begin(), options.distill.lengths.end(), meet);
+    for (const int64_t n : lengths) ops::attention_prepare(exec, n, n, c.heads, c.kv_heads, c.head_dim, /*training=*/true);
   }
 
   TrainSizes padded_sizes() const {

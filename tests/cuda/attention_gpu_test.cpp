@@ -96,8 +96,8 @@ Results run(const Case& c, bool backward = true) {
   const DeviceHeads<float> lse("lse", c.heads, 1, c.tokens);
   const TensorView lse_view = lse_of(lse);
   test::TestExec measure(DTypeOf<T>::value, 64);
-  test::TestExec test(DTypeOf<T>::value,
-                      ops::attention_scratch_bytes(measure.exec, c.tokens, c.keys, c.heads, c.kv_heads, c.head_dim));
+  test::TestExec test(DTypeOf<T>::value, ops::attention_scratch_bytes(measure.exec, c.tokens, c.keys, c.heads, c.kv_heads,
+                                                                      c.head_dim, /*training=*/true));
   ops::attention_forward(test.exec, q.view(), k.view(), v.view(), c.segments, c.scale(), o.view(), lse_view);
   if (backward)
     ops::attention_backward(test.exec, d_o.view(), q.view(), k.view(), v.view(), o.view(), lse_view, c.segments, c.scale(),
@@ -212,7 +212,7 @@ TEST(GpuAttentionLarge, GroupsOfHeadsAgreeWithHeadsAlone) {
   uint64_t seed = 1;
   for (const auto* t : {&q, &k, &v, &d_o}) fill(*t, seed++);
   test::TestExec measure(DType::kBF16, 64);
-  const int64_t bytes = ops::attention_scratch_bytes(measure.exec, T, T, H, G, E);
+  const int64_t bytes = ops::attention_scratch_bytes(measure.exec, T, T, H, G, E, /*training=*/true);
   EXPECT_LT(bytes, int64_t{640} << 20);
   test::TestExec test(DType::kBF16, bytes);
   const std::vector<AttentionSegment> segments = {{0, T, 0, T}};
@@ -256,7 +256,7 @@ TEST(GpuAttentionLarge, PastTwoToThe31Elements) {
   uint64_t seed = 1;
   for (const auto* t : {&q, &k, &v, &d_o}) fill(*t, seed++);
   test::TestExec measure(DType::kBF16, 64);
-  test::TestExec test(DType::kBF16, ops::attention_scratch_bytes(measure.exec, T, T, H, G, E));
+  test::TestExec test(DType::kBF16, ops::attention_scratch_bytes(measure.exec, T, T, H, G, E, /*training=*/true));
   const float scale = 1.0F / std::sqrt(static_cast<float>(E));
   const std::vector<AttentionSegment> all = {{0, T, 0, T}};
   const std::vector<AttentionSegment> last = {{T - 1, T, 0, T}};

@@ -219,7 +219,8 @@ struct Tensors {
 struct PlannedExec {
   explicit PlannedExec(const Case& c, DType compute, int threads = 2)
       : measure(compute, 64, threads),
-        bytes(ops::attention_scratch_bytes(measure.exec, c.tokens(), c.keys(), c.heads, c.kv_heads, c.head_dim)),
+        bytes(ops::attention_scratch_bytes(measure.exec, c.tokens(), c.keys(), c.heads, c.kv_heads, c.head_dim,
+                                           /*training=*/true)),
         test(compute, bytes, threads) {}
   TestExec measure;
   int64_t bytes;
@@ -391,7 +392,7 @@ TEST(AttentionFlops, CountVisiblePairs) {
 
 TEST(AttentionScratch, StaysSmallForALongSequence) {
   TestExec test(DType::kBF16, 64, 2);
-  EXPECT_LT(ops::attention_scratch_bytes(test.exec, 8192, 8192, 9, 3, 64), int64_t{60} << 20);
+  EXPECT_LT(ops::attention_scratch_bytes(test.exec, 8192, 8192, 9, 3, 64, /*training=*/true), int64_t{60} << 20);
 }
 
 TEST(AttentionValidation, RejectsMoreQueriesThanKeys) {

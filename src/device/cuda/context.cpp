@@ -1,20 +1,41 @@
 #include "device/cuda/context.h"
 
 #include "device/cuda/cuda_device.h"
+#include "device/refusal.h"
 
 #include <cstring>
 
 namespace tenfold::cuda {
 namespace {
 
-[[noreturn]] void fail(const char* library, const char* text, const char* expression, const char* file, int line) {
-  throw_device("{}: {} in {} ({}:{})", library, text, expression, file, line);
+/// What to change, where the library's words do not say it.
+const char* advice(cudaError_t status) {
+  switch (status) {
+    case cudaErrorMemoryAllocation: return "; something else may hold this GPU's memory (nvidia-smi); or lower --gpu-memory";
+    case cudaErrorDevicesUnavailable: return "; another process holds this GPU (nvidia-smi)";
+    case cudaErrorNoKernelImageForDevice:
+      return "; this build has no code for this GPU: build with its number in TENFOLD_CUDA_ARCHITECTURES (docs/guide.md)";
+    default: return "";
+  }
+}
+const char* advice(cudnnStatus_t status) {
+  switch (status) {
+    case CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH:
+    case CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED:
+      return "; the libcudnn_*.so.9 must all be there and of one version: install cuDNN anew";
+    default: return "";
+  }
+}
+
+[[noreturn]] void fail(const char* library, const char* text, const char* expression, const char* file, int line,
+                       const char* what_to_do = "") {
+  throw_device("{}: {} in {} ({}:{}){}", library, text, expression, file, line, what_to_do);
 }
 
 }  // namespace
 
 void check_cuda(cudaError_t status, const char* expression, const char* file, int line) {
-  if (status != cudaSuccess) fail("CUDA", cudaGetErrorString(status), expression, file, line);
+  if (status != cudaSuccess) fail("CUDA", cudaGetErrorString(status), expression, file, line, advice(status));
 }
 
 void check_cublas(cublasStatus_t status, const char* expression, const char* file, int line) {
@@ -22,7 +43,7 @@ void check_cublas(cublasStatus_t status, const char* expression, const char* fil
 }
 
 void check_cudnn(cudnnStatus_t status, const char* expression, const char* file, int line) {
-  if (status != CUDNN_STATUS_SUCCESS) fail("cuDNN", cudnnGetErrorString(status), expression, file, line);
+  if (status != CUDNN_STATUS_SUCCESS) fail("cuDNN", cudnnGetErrorString(status), expression, file, line, advice(status));
 }
 
 Context::Context(int index) : index_(index) {
@@ -33,7 +54,10 @@ Context::Context(int index) : index_(index) {
   TENFOLD_CUDNN(cudnnCreate(&dnn_));
   TENFOLD_CUDNN(cudnnSetStream(dnn_, stream_));
   TENFOLD_CUDA(cudaMalloc(&blas_workspace_, kBlasWorkspaceBytes));
-  TENFOLD_CUDA(cudaMallocHost(reinterpret_cast<void**>(&ring_host_), kRingBytes));
+  const cudaError_t ring = cudaMallocHost(reinterpret_cast<void**>(&ring_host_), kRingBytes);
+  if (ring == cudaErrorMemoryAllocation)
+    throw DeviceError(memory_refusal({MemoryPlace::kPinned, "staging", name_of(MemoryUse::kWorkspace), kRingBytes, 0, -1}));
+  TENFOLD_CUDA(ring);
   TENFOLD_CUDA(cudaMalloc(reinterpret_cast<void**>(&ring_device_), kRingBytes));
 }
 

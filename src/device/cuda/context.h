@@ -30,6 +30,7 @@ void check_cudnn(cudnnStatus_t status, const char* expression, const char* file,
 /// What an op keeps of a library's choices for the shapes that it has met; each op that does so derives its own.
 struct Plans {
   virtual ~Plans() = default;
+  int64_t made = 0;  ///< ever, those no longer kept included
 };
 
 /// What every CUDA body computes with: one GPU, one compute stream, the libraries' handles, and a ring for small host data (ids,

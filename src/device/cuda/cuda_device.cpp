@@ -1,17 +1,13 @@
 #include "device/cuda/cuda_device.h"
 
 #include "core/error.h"
+#include "device/refusal.h"
 
 #include <algorithm>
 #include <utility>
 
 namespace tenfold::cuda {
 namespace {
-
-/// Attention of these is wrong (cudnn-frontend refuses them, too).
-bool refused(size_t cudnn_version) { return cudnn_version == 91000 || cudnn_version == 91001; }
-
-std::string version_text(size_t version) { return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100); }
 
 /// What the driver still takes after opening, as libraries load their kernels at first use: measured as the largest excess of a
 /// step over its plan (an H100, CUDA 13, cuDNN 9.14: 175 MiB).
@@ -28,30 +24,22 @@ Memory memory() {
   return m;
 }
 
+CudaMachine machine() {
+  CudaMachine m;
+  if (cudaDriverGetVersion(&m.driver) != cudaSuccess) m.driver = 0;
+  TENFOLD_CUDA(cudaRuntimeGetVersion(&m.runtime));
+  m.cudnn = cudnnGetVersion();
+  const cudaError_t status = cudaGetDeviceCount(&m.gpus);
+  if (status == cudaSuccess) return m;
+  m.gpus = 0;
+  m.gpus_error = cudaGetErrorString(status);
+  cudaGetLastError();  // it is said once
+  return m;
+}
+
 void require_gpu(int index) {
-  int driver = 0;
-  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
-    throw_device("--device cuda: there is no NVIDIA driver on this machine (libcuda.so.1); install it, or use --device cpu");
-  int runtime = 0;
-  TENFOLD_CUDA(cudaRuntimeGetVersion(&runtime));
-  if (driver / 1000 < runtime / 1000) {
-    throw_device(
-        "--device cuda: the NVIDIA driver is too old: it serves CUDA {}.{}, this program needs {}.{} or newer; update the "
-        "driver, or use --device cpu",
-        driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
-  }
-  int count = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status != cudaSuccess || count == 0) {
-    throw_device("--device cuda: no GPU is visible ({}); see nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu",
-                 status == cudaSuccess ? "the driver lists none" : cudaGetErrorString(status));
-  }
-  if (index < 0 || index >= count)
-    throw_device("--device cuda:{}: there is no such GPU; this machine has {}, numbered from 0", index, count);
-  if (refused(cudnnGetVersion())) {
-    throw_device("--device cuda: cuDNN {} computes attention wrongly; install 9.10.2 or newer, or use --device cpu",
-                 version_text(cudnnGetVersion()));
-  }
+  const std::string refusal = cuda_refusal(machine(), index);
+  if (!refusal.empty()) throw DeviceError(refusal);
 }
 
 }  // namespace
@@ -67,7 +55,7 @@ CudaDevice::CudaDevice(int index, std::shared_ptr<ops::Backend> backend)
   const auto [free, total] = memory();
   overhead_bytes_ = static_cast<int64_t>(total - free) + kLaterBytes;
   description_ = fmt::format("{} ({:.0f} GiB), cuBLASLt {}, cuDNN {}", properties.name, static_cast<double>(total) / 0x1p30,
-                             cublasLtGetVersion(), version_text(cudnnGetVersion()));
+                             cublasLtGetVersion(), cudnn_version_text(cudnnGetVersion()));
 }
 
 CudaDevice::~CudaDevice() = default;

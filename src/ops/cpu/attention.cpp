@@ -202,12 +202,12 @@ void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, con
   forward_batch(pass, batch);
 }
 
-int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads,
-                                int64_t head_dim) {
+int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                                bool training) {
   const AttentionShape shape{tokens, keys, heads, kv_heads, head_dim, exec.device.threads()};
   const AttentionKernels& kernels = attention_kernels(exec.compute, head_dim);
-  return std::max(
-      {forward_scratch_bytes(kernels, shape), backward_scratch_bytes(kernels, shape), decode_scratch_bytes(kernels, shape)});
+  return std::max({forward_scratch_bytes(kernels, shape), decode_scratch_bytes(kernels, shape),
+                   training ? backward_scratch_bytes(kernels, shape) : 0});
 }
 
 }  // namespace tenfold::cpu

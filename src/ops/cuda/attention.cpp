@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kBlock = 128;                      // queries and keys come in multiples of it for cuDNN
 constexpr int64_t kGroupBytes = int64_t{576} << 20;  // of cuDNN's backward: above it, a few kv heads at a time
-constexpr int64_t kLeastBytes = int64_t{4} << 20;    // planned for its forward, whatever it asks for with other flags
+constexpr int64_t kLeastBytes = int64_t{4} << 20;    // planned for its forward, which may ask more of a shorter run
 constexpr int64_t kAlignment = 256;                  // of its workspace, as cudaMalloc gives
 constexpr int64_t kMostElements = int64_t{1} << 31;  // of a tensor in one call of cuDNN: nothing is promised beyond
 
@@ -166,34 +166,46 @@ struct KeyCover {
   }
 };
 
-/// Asks cuDNN about contiguous tensors of whole blocks of these sizes.
-int64_t cudnn_bytes(Context& context, bool backward, int64_t queries, int64_t keys, const Heads& h) {
+/// What a block of a model asks of cuDNN: contiguous tensors, whole blocks of queries and keys, kv heads as run_cudnn takes them.
+Sdpa block_call(bool backward, bool with_lse, int64_t queries, int64_t keys, const Heads& h) {
   const int64_t at_once = kv_heads_at_once(backward, queries, keys, h);
-  const int64_t group = h.heads / h.kv_heads;
   const SdpaTensor query_rows{nullptr, h.heads * h.head_dim, h.head_dim};
   const SdpaTensor key_rows{nullptr, h.kv_heads * h.head_dim, h.head_dim};
   Sdpa c;
   c.backward = backward;
   c.queries = queries;
   c.keys = keys;
-  c.heads = at_once * group;
+  c.heads = at_once * (h.heads / h.kv_heads);
   c.kv_heads = at_once;
   c.head_dim = h.head_dim;
   c.scale = 1.0F / std::sqrt(static_cast<float>(h.head_dim));
+  c.with_lse = with_lse;
   c.q = c.o = query_rows;
   c.k = c.v = key_rows;
   if (backward) {
     c.d_o = c.d_q = query_rows;
     c.d_k = c.d_v = key_rows;
   }
-  const SdpaPlan& plan = sdpa_plan(context, c);
-  if (!plan.refusal.empty()) return 0;
-  if (!backward) return std::max(plan.workspace, kLeastBytes);
-  if (at_once == h.kv_heads) return plan.workspace;
-  // Shorter segments take more heads at once, up to kGroupBytes by our count; cuDNN's may be somewhat larger.
-  const double surplus =
-      static_cast<double>(plan.workspace) / static_cast<double>(backward_bytes(queries, keys, c.heads, h.head_dim));
-  return std::max(plan.workspace, static_cast<int64_t>(std::max(1.0, surplus) * static_cast<double>(kGroupBytes)));
+  return c;
+}
+
+int64_t asked_bytes(Context& context, const Sdpa& call) {
+  const SdpaPlan& plan = sdpa_plan(context, call);
+  return plan.refusal.empty() ? plan.workspace : 0;
+}
+
+/// Of the backward for at most so many tokens: shorter ones take more kv heads at once, so the longest of each number are asked
+/// for.
+int64_t backward_workspace(Context& context, int64_t queries, int64_t keys, const Heads& h) {
+  const Sdpa longest = block_call(true, true, queries, keys, h);
+  int64_t most = asked_bytes(context, longest);
+  for (int64_t at_once = longest.kv_heads + 1; at_once <= h.kv_heads; ++at_once) {
+    if (h.kv_heads % at_once != 0) continue;
+    const int64_t blocks = kGroupBytes / backward_bytes(kBlock, kBlock, h.heads / h.kv_heads * at_once, h.head_dim);
+    const int64_t tokens = std::min(blocks * kBlock, queries);
+    if (tokens > 0) most = std::max(most, asked_bytes(context, block_call(true, true, tokens, tokens, h)));
+  }
+  return most;
 }
 
 }  // namespace
@@ -232,8 +244,8 @@ void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, 
   if (!rest.empty()) attention_generic_backward(exec, d_o, q, k, v, o, lse, rest, scale, grads);
 }
 
-int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads,
-                                int64_t head_dim) {
+int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                                bool training) {
   const int64_t slow = std::max(attention_generic_scratch_bytes(tokens, heads),
                                 attention_decode_scratch_bytes(tokens, keys, heads, kv_heads, head_dim));
   const Heads h{heads, kv_heads, head_dim};
@@ -241,9 +253,18 @@ int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, 
   const int64_t whole_keys = keys / kBlock * kBlock;
   if (!takes_cudnn(h, exec.compute) || queries == 0 || whole_keys < queries) return slow;
   Context& context = context_of(exec);
-  const int64_t workspace =
-      std::max(cudnn_bytes(context, false, queries, whole_keys, h), cudnn_bytes(context, true, queries, whole_keys, h));
+  int64_t workspace = std::max(kLeastBytes, asked_bytes(context, block_call(false, training, queries, whole_keys, h)));
+  if (training) workspace = std::max(workspace, backward_workspace(context, queries, whole_keys, h));
   return std::max(slow, workspace_bytes(DType::kF32, {heads, tokens}) + workspace_bytes(DType::kU8, {workspace + kAlignment}));
+}
+
+void attention_prepare(Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                       bool training) {
+  const Heads h{heads, kv_heads, head_dim};
+  if (!takes_cudnn(h, exec.compute) || !whole_blocks({0, tokens, 0, keys})) return;
+  Context& context = context_of(exec);
+  sdpa_plan(context, block_call(false, training, tokens, keys, h));
+  if (training) sdpa_plan(context, block_call(true, true, tokens, keys, h));
 }
 
 }  // namespace tenfold::cuda

@@ -145,11 +145,12 @@ class AttentionPlans final : public Plans {
       TENFOLD_CUDA(cudaStreamSynchronize(context.stream()));  // some may be running
       plans_.clear();
     }
+    ++made;
     return plans_.emplace(key, make_plan(context, call)).first->second;
   }
 
  private:
-  static constexpr size_t kMost = 512;
+  static constexpr size_t kMost = 2048;  // forward and backward of every padded length up to 128K
   std::map<Key, Plan> plans_;
 };
 

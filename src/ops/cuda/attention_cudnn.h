@@ -37,7 +37,8 @@ struct SdpaPlan {
   int64_t workspace = 0;  ///< bytes
 };
 
-/// The addresses in `call` do not matter. A graph is built (0.1 s; the first 1.6 s) when a combination is met for the first time.
+/// The addresses in `call` do not matter. A graph is built (0.1 s; the first 1.6 s) when a combination is met for the first time:
+/// attention_prepare meets those of a run before its first step.
 const SdpaPlan& sdpa_plan(Context& context, const Sdpa& call);
 
 /// Enqueues a call that its plan does not refuse.

@@ -13,6 +13,12 @@ class CudaBackend final : public ops::Backend {
  public:
   double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k) override { return cuda::product_gflops(exec, m, n, k); }
   double copy_gigabytes(Exec& exec) override { return cuda::copy_gigabytes(exec); }
+  ops::PinnedRates pinned_gigabytes(Exec& exec) override { return cuda::pinned_gigabytes(exec); }
+  ops::PlanCounts plans_made(const Exec& exec) override {
+    Context& context = context_of(exec);
+    const auto made = [](const std::unique_ptr<Plans>& plans) { return plans == nullptr ? 0 : plans->made; };
+    return {made(context.attention_plans()), made(context.product_plans())};
+  }
   void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient,
                   const TensorView& m, const TensorView& v) override {
     return cuda::adamw_step(exec, args, parameter, gradient, m, v);
@@ -33,8 +39,12 @@ class CudaBackend final : public ops::Backend {
     return cuda::attention_backward(exec, d_o, q, k, v, o, lse, segments, scale, grads);
   }
   int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads,
-                                  int64_t head_dim) override {
-    return cuda::attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim);
+                                  int64_t head_dim, bool training) override {
+    return cuda::attention_scratch_bytes(exec, tokens, keys, heads, kv_heads, head_dim, training);
+  }
+  void attention_prepare(Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                         bool training) override {
+    return cuda::attention_prepare(exec, tokens, keys, heads, kv_heads, head_dim, training);
   }
   void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std::span<const int32_t> targets,
                      std::span<const float> weights, std::span<float> nll, const TensorView& d_h,
@@ -78,6 +88,7 @@ class CudaBackend final : public ops::Backend {
                                int64_t rank) override {
     return cuda::linear_scratch_bytes(exec, tokens, out_features, in_features, rank);
   }
+  void random_fill(Exec& exec, const ops::RandomFill& fill) override { return cuda::random_fill(exec, fill); }
   void rms_norm_forward(Exec& exec, const TensorView& x, const TensorView& weight, float eps, const TensorView& y) override {
     return cuda::rms_norm_forward(exec, x, weight, eps, y);
   }

@@ -9,6 +9,7 @@ namespace tenfold::cuda {
 // ceilings
 double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k);
 double copy_gigabytes(Exec& exec);
+ops::PinnedRates pinned_gigabytes(Exec& exec);
 
 // ops/adamw.h
 void adamw_step(Exec& exec, const ops::AdamWArgs& args, const TensorView& parameter, const TensorView& gradient,
@@ -23,8 +24,10 @@ void attention_forward(Exec& exec, const TensorView& q, const TensorView& k, con
 void attention_backward(Exec& exec, const TensorView& d_o, const TensorView& q, const TensorView& k, const TensorView& v,
                         const TensorView& o, const TensorView& lse, std::span<const ops::AttentionSegment> segments, float scale,
                         const ops::AttentionGrads& grads);
-int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads,
-                                int64_t head_dim);
+int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                                bool training);
+void attention_prepare(Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,
+                       bool training);
 
 // ops/cross_entropy.h
 void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std::span<const int32_t> targets,
@@ -52,6 +55,9 @@ void linear_forward(Exec& exec, const TensorView& x, const WeightView& w, const 
 void linear_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const WeightView& w, const ops::LinearArgs& args,
                      const ops::LinearGrads& grads);
 int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_features, int64_t in_features, int64_t rank);
+
+// ops/random_fill.h
+void random_fill(Exec& exec, const ops::RandomFill& fill);
 
 // ops/rms_norm.h
 void rms_norm_forward(Exec& exec, const TensorView& x, const TensorView& weight, float eps, const TensorView& y);

@@ -62,6 +62,47 @@ class Temporary {
   void* data_ = nullptr;
 };
 
+/// Pinned host memory for the time of a measurement.
+class Pinned {
+ public:
+  explicit Pinned(int64_t bytes) { TENFOLD_CUDA(cudaMallocHost(&data_, static_cast<size_t>(bytes))); }
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+  ~Pinned() { cudaFreeHost(data_); }
+  void* data() const { return data_; }
+
+ private:
+  void* data_ = nullptr;
+};
+
+/// A second stream beside the context's: work between fork and join runs at the same time as the context's.
+class Beside {
+ public:
+  explicit Beside(Context& context) : context_(context) {
+    TENFOLD_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    TENFOLD_CUDA(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming));
+  }
+  Beside(const Beside&) = delete;
+  Beside& operator=(const Beside&) = delete;
+  ~Beside() {
+    cudaStreamSynchronize(stream_);
+    cudaEventDestroy(event_);
+    cudaStreamDestroy(stream_);
+  }
+  void fork() { follow(stream_, context_.stream()); }
+  void join() { follow(context_.stream(), stream_); }
+  cudaStream_t stream() const { return stream_; }
+
+ private:
+  void follow(cudaStream_t later, cudaStream_t earlier) {
+    TENFOLD_CUDA(cudaEventRecord(event_, earlier));
+    TENFOLD_CUDA(cudaStreamWaitEvent(later, event_, 0));
+  }
+  Context& context_;
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t event_ = nullptr;
+};
+
 }  // namespace
 
 double product_gflops(Exec& exec, int64_t m, int64_t n, int64_t k) {
@@ -87,6 +128,33 @@ double copy_gigabytes(Exec& exec) {
     TENFOLD_CUDA(cudaMemcpyAsync(to.data(), from.data(), kBytes, cudaMemcpyDeviceToDevice, context.stream()));
   });
   return 2.0 * static_cast<double>(kBytes) * 1e-9 / seconds;
+}
+
+ops::PinnedRates pinned_gigabytes(Exec& exec) {
+  Context& context = context_of(exec);
+  constexpr int64_t kBytes = int64_t{256} << 20;
+  const Pinned sent(kBytes);
+  const Pinned received(kBytes);
+  const Temporary to(context, kBytes);
+  const Temporary from(context, kBytes);
+  Beside beside(context);
+  const auto up = [&](cudaStream_t stream) {
+    TENFOLD_CUDA(cudaMemcpyAsync(to.data(), sent.data(), kBytes, cudaMemcpyHostToDevice, stream));
+  };
+  const auto down = [&](cudaStream_t stream) {
+    TENFOLD_CUDA(cudaMemcpyAsync(received.data(), from.data(), kBytes, cudaMemcpyDeviceToHost, stream));
+  };
+  const auto rate = [&](double bytes, const auto& call) { return bytes * 1e-9 / best_seconds(context, 4, call); };
+  ops::PinnedRates rates;
+  rates.to_device = rate(kBytes, [&] { up(context.stream()); });
+  rates.to_host = rate(kBytes, [&] { down(context.stream()); });
+  rates.both = rate(2.0 * kBytes, [&] {
+    beside.fork();
+    up(context.stream());
+    down(beside.stream());
+    beside.join();
+  });
+  return rates;
 }
 
 }  // namespace tenfold::cuda

@@ -125,6 +125,7 @@ class ProductPlans final : public Plans {
     const auto found = plans_.find(key);
     if (found != plans_.end()) return found->second;
     if (plans_.size() == kMost) plans_.clear();
+    ++made;
     return plans_.emplace(key, make_plan(context, p)).first->second;
   }
 

@@ -1,0 +1,17 @@
+# At the installation of packed libraries: the licence of each, where dpkg knows it.
+set(root "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}")
+file(GLOB packed RELATIVE ${root}/lib ${root}/lib/*.so*)
+find_program(dpkg_query dpkg-query)
+foreach(library IN LISTS packed)
+  if(NOT dpkg_query)
+    break()
+  endif()
+  execute_process(COMMAND ${dpkg_query} -S "*/${tenfold_architecture}/${library}" OUTPUT_VARIABLE owner ERROR_QUIET)
+  if(owner MATCHES "^([^:,\n]+)")
+    set(package ${CMAKE_MATCH_1})
+    if(EXISTS /usr/share/doc/${package}/copyright)
+      file(INSTALL DESTINATION ${CMAKE_INSTALL_PREFIX}/share/doc/tenfold/licenses TYPE FILE RENAME ${package}
+           FILES /usr/share/doc/${package}/copyright)
+    endif()
+  endif()
+endforeach()

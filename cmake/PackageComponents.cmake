@@ -1,0 +1,12 @@
+# Read by cpack once a generator: which components go where (cmake/Package.cmake).
+set(CPACK_COMPONENTS_ALL program documents)
+if(CPACK_TENFOLD_CUDA)
+  list(APPEND CPACK_COMPONENTS_ALL cuda)
+endif()
+if(CPACK_GENERATOR STREQUAL "DEB")
+  set(CPACK_COMPONENTS_GROUPING ONE_PER_GROUP)
+  set(CPACK_COMPONENT_INCLUDE_TOPLEVEL_DIRECTORY OFF)
+else()
+  list(APPEND CPACK_COMPONENTS_ALL libraries)
+  set(CPACK_COMPONENTS_GROUPING ALL_COMPONENTS_IN_ONE)
+endif()

@@ -1,6 +1,7 @@
 #include "device/cuda/cuda_device.h"
 
 #include "core/error.h"
+#include "device/cuda/graph.h"
 
 #include <algorithm>
 #include <utility>
@@ -88,6 +89,10 @@ void CudaDevice::copy_out(void* to, const void* from, int64_t bytes) {
 
 void CudaDevice::fill_zero(void* data, int64_t bytes) {
   TENFOLD_CUDA(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), context_->stream()));
+}
+
+std::unique_ptr<Recording> CudaDevice::record(const std::function<void()>& work) {
+  return record_graph(context_->stream(), work);
 }
 
 void CudaDevice::synchronize() { TENFOLD_CUDA(cudaStreamSynchronize(context_->stream())); }

@@ -26,6 +26,8 @@ class CudaDevice final : public Device {
   void copy_out(void* to, const void* from, int64_t bytes) override;
   void fill_zero(void* data, int64_t bytes) override;
   void synchronize() override;
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override;
+  bool records() const override { return true; }
   ops::Backend* backend() override { return backend_.get(); }
   Context& context() { return *context_; }
 

@@ -278,7 +278,7 @@ class BenchDecodeVerb final : public Verb {
     for (int64_t i = options_.warm_up ? 0 : 1; i <= options_.repeats; ++i) {
       session.prefill(ids);
       const auto start = Clock::now();
-      for (int64_t t = 0; t < new_tokens_; ++t) session.decode(ids[static_cast<size_t>(t % length)]);
+      for (int64_t t = 0; t < new_tokens_; ++t) session.decode_greedy(ids[static_cast<size_t>(t % length)]);
       if (i > 0) seconds.push_back(since(start) / static_cast<double>(new_tokens_));
     }
     const double each = median(seconds);

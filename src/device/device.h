@@ -3,6 +3,7 @@
 #include "core/tensor.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -51,6 +52,17 @@ class Buffer {
 
 /// A copy that was enqueued beside the ops (Device::copy_out_later, copy_in_later). 0: nothing to wait for.
 using CopyTicket = int64_t;
+
+/// Work that a device has recorded (Device::record).
+class Recording {
+ public:
+  Recording() = default;
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  virtual ~Recording() = default;
+  /// Enqueues it once more, as a whole.
+  virtual void replay() = 0;
+};
 
 /// One place to compute and its memory: as it stands the CPU with its compute pool; a GPU derives from it (device/cuda, opened by
 /// open_cuda_device). Counts allocations, so that a test can prove that a step makes none.
@@ -107,6 +119,10 @@ class Device {
 
   /// Returns when every op is done.
   virtual void synchronize() {}
+  /// What `work` enqueues, kept instead of run: with the addresses that it was given, so ops that take arrays from the host or
+  /// bring results back have no place in it, nor has a profile. Null where the device does not record.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work);
+  virtual bool records() const { return false; }
   /// Who computes where kind() is not the CPU (ops/backend.h).
   virtual ops::Backend* backend() { return nullptr; }
 

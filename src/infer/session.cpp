@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "model/block.h"
+#include "model/decode.h"
 #include "ops/attention.h"
 #include "ops/cross_entropy.h"
 #include "ops/elementwise.h"
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <memory>
 #include <numeric>
 
 namespace tenfold {
@@ -41,10 +43,16 @@ int64_t chunk_of(const Device& device, const SessionOptions& o) {
   return chunk;
 }
 
+int64_t cache_rows(const Device& device, const SessionOptions& o) { return round_up(o.capacity, device.row_multiple()); }
+
+bool records(Device& device, const ModelConfig& c, const SessionOptions& o) {
+  return o.recorded && device.records() && TokenDecoder::serves(device, c);
+}
+
 int64_t scratch_bytes(Device& device, const ModelConfig& c, const LoraConfig* lora, const SessionOptions& o) {
   Workspace none;
   const Exec exec{device, none, o.compute, nullptr};
-  const int64_t chunk = std::min(prefill_rows(device, o), round_up(o.capacity, device.row_multiple()));
+  const int64_t chunk = std::min(prefill_rows(device, o), cache_rows(device, o));
   Workspace own;
   own.tensor("x", o.compute, {chunk, c.hidden});
   own.tensor("x_out", o.compute, {chunk, c.hidden});
@@ -56,7 +64,8 @@ int64_t scratch_bytes(Device& device, const ModelConfig& c, const LoraConfig* lo
   const int64_t single = block_scratch_bytes(exec, c, lora, 1, o.capacity, /*training=*/false);
   const int64_t head = std::max(ops::linear_scratch_bytes(exec, 1, c.vocabulary, c.hidden, 0),
                                 ops::cross_entropy_scratch_bytes(exec, std::min(chunk, kScoreRows), c.vocabulary, c.hidden));
-  return own.high_water() + std::max({block, single, head});
+  const int64_t whole = own.high_water() + std::max({block, single, head});
+  return records(device, c, o) ? std::max(whole, TokenDecoder::scratch_bytes(exec, c, lora, cache_rows(device, o))) : whole;
 }
 
 }  // namespace
@@ -78,13 +87,14 @@ struct Session::Impl {
   std::vector<int32_t> padded;  ///< the piece in work
   int64_t chunk = 0;            ///< tokens of a piece of a prompt
   RopeFrequencies rope;
+  std::unique_ptr<TokenDecoder> decoder;  ///< null: single tokens go the way of a prompt's
 
   Impl(Device& d, const Model& m, const Adapter* a, const SessionOptions& o)
       : device(d),
         model(m),
         adapter(a),
         options(o),
-        cache(d, m.config(), o.compute, 1, round_up(o.capacity, d.row_multiple())),
+        cache(d, m.config(), o.compute, 1, cache_rows(d, o)),
         scratch(d.allocate("session scratch", MemoryUse::kWorkspace,
                            scratch_bytes(d, m.config(), a == nullptr ? nullptr : &a->config(), o))),
         logits_buffer(d.allocate("logits", MemoryUse::kActivations, m.config().vocabulary * 4)),
@@ -99,6 +109,7 @@ struct Session::Impl {
     // `dynamic` RoPE depends on the length; a session freezes it for its capacity, so that cached keys stay valid.
     rope = rope_frequencies(c.rope, c.head_dim, c.max_position, o.capacity);
     prepare_attention();
+    if (records(d, c, o)) decoder = std::make_unique<TokenDecoder>(exec, m, a, cache, rope, logits_view());
   }
 
   /// For the pieces of a prompt as long as the capacity. The last piece of a shorter one is met as it comes.
@@ -108,6 +119,12 @@ struct Session::Impl {
       const int64_t tokens = round_up(std::min(chunk, options.capacity - at), device.row_multiple());
       ops::attention_prepare(exec, tokens, at + tokens, c.heads, c.kv_heads, c.head_dim, /*training=*/false);
     }
+  }
+
+  TensorView logits_view() const { return logits_buffer.view(DType::kF32, {1, model.config().vocabulary}); }
+  std::span<const float> fetch_logits() {
+    device.copy_out(host_logits.data(), logits_buffer.data(), logits_buffer.bytes());
+    return host_logits;
   }
 
   /// What turns the residual stream into logits: the last norm, then the head.
@@ -165,16 +182,35 @@ struct Session::Impl {
     const ModelConfig& c = model.config();
     const TensorView h = scratch.tensor("h", options.compute, {1, c.hidden});
     normalise(x.rows(x.dim(0) - 1, x.dim(0)), h);
-    ops::linear_forward(exec, h, head(), {}, logits_buffer.view(DType::kF32, {1, c.vocabulary}));
-    device.copy_out(host_logits.data(), logits_buffer.data(), logits_buffer.bytes());
+    ops::linear_forward(exec, h, head(), {}, logits_view());
+  }
+
+  /// Appends one token; its logits stay on the device.
+  void read_token(int32_t id) {
+    const auto position = static_cast<int64_t>(cached.size());
+    if (position >= options.capacity)
+      throw_input("the session is full: {} tokens; start it with a larger capacity", options.capacity);
+    const Workspace::Scope scope(scratch);
+    if (decoder == nullptr) return head_of_last(read_chunk({&id, 1}));
+    decoder->decode(position, id);
+    cached.push_back(id);
+    cache.set_length(0, position + 1);
+  }
+
+  /// The most likely token by the logits on the device.
+  int32_t most_likely() {
+    int32_t id = 0;
+    ops::argmax(exec, logits_view(), {&id, 1});
+    float logit = 0;  // a NaN, if there is one
+    device.copy_out(&logit, logits_view().ptr<float>() + id, sizeof logit);
+    sample({&logit, 1}, {}, 0);
+    return id;
   }
 
   void forget_after(int64_t length) {
     cached.resize(static_cast<size_t>(length));
     cache.set_length(0, length);
   }
-
-  std::span<const float> logits() const { return host_logits; }
 
   void check_prompt(std::span<const int32_t> ids) const {
     if (ids.empty()) throw_input("the prompt has no tokens");
@@ -221,10 +257,12 @@ MemoryPlan Session::plan(Device& device, const ModelConfig& config, const LoraCo
   plan.add_surroundings(device);
   plan.add("base weights", MemoryUse::kWeights, weight_bytes);
   if (lora != nullptr) plan.add("adapter", MemoryUse::kAdapter, Adapter::elements_of(config, *lora) * 4);
-  plan.add("keys and values", MemoryUse::kCache,
-           KvCache::bytes(config, options.compute, 1, round_up(options.capacity, device.row_multiple())));
+  plan.add("keys and values", MemoryUse::kCache, KvCache::bytes(config, options.compute, 1, cache_rows(device, options)));
   plan.add("session scratch", MemoryUse::kWorkspace, scratch_bytes(device, config, lora, options));
   plan.add("logits", MemoryUse::kActivations, config.vocabulary * 4);
+  if (records(device, config, options)) {
+    plan.add(TokenDecoder::kStateName, MemoryUse::kWorkspace, TokenDecoder::state_bytes(config));
+  }
   return plan;
 }
 
@@ -233,16 +271,18 @@ std::span<const float> Session::prefill(std::span<const int32_t> ids, const std:
   const int64_t common = impl_->reusable(ids);
   impl_->forget_after(common);
   impl_->feed(ids, common, /*want_logits=*/true, progress, {});
-  return impl_->logits();
+  return impl_->fetch_logits();
 }
 
 std::span<const float> Session::decode(int32_t id) {
-  if (static_cast<int64_t>(impl_->cached.size()) >= impl_->options.capacity) {
-    throw_input("the session is full: {} tokens; start it with a larger capacity", impl_->options.capacity);
-  }
-  const Workspace::Scope scope(impl_->scratch);
-  impl_->head_of_last(impl_->read_chunk({&id, 1}));
-  return impl_->logits();
+  impl_->read_token(id);
+  return impl_->fetch_logits();
+}
+
+int32_t Session::decode_greedy(int32_t id) {
+  if (impl_->device.kind() == DeviceKind::kCpu) return sample(decode(id), {}, 0);
+  impl_->read_token(id);
+  return impl_->most_likely();
 }
 
 GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids,
@@ -258,20 +298,23 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_ne
   }
   auto start = Clock::now();
   result.reused_tokens = impl_->reusable(prompt);
-  std::span<const float> logits = prefill(prompt);
+  const std::span<const float> logits = prefill(prompt);
   result.prefill_seconds = seconds_since(start);
   start = Clock::now();
   // The decoded tokens are not prompt: they leave the cache, so that a later prompt reuses only what was read as one.
+  int32_t id = 0;
   for (int64_t i = 0; i < max_new_tokens; ++i) {
-    const int32_t id = sample(logits, sampling, i);
+    if (i == 0) {
+      id = sample(logits, sampling, 0);
+    } else {
+      id = sampling.temperature <= 0 ? decode_greedy(id) : sample(decode(id), sampling, i);
+    }
     if (std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end()) {
       result.stopped = true;
       break;
     }
     result.ids.push_back(id);
     if (on_token && !on_token(id)) break;
-    if (i + 1 == max_new_tokens) break;
-    logits = decode(id);
   }
   impl_->forget_after(result.prompt_tokens);
   result.decode_seconds = seconds_since(start);

@@ -17,6 +17,7 @@ struct SessionOptions {
   int64_t capacity = 0;  ///< tokens that prompt and answer may take together
   DType compute = DType::kF32;
   int64_t prefill_chunk = 0;  ///< tokens of a prompt read at a time; 0: the device's choice
+  bool recorded = true;       ///< where the device can, single tokens replay a recording (model/decode.h)
 };
 
 struct SamplingOptions {
@@ -51,6 +52,8 @@ class Session {
   std::span<const float> prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress = {});
   /// Appends one token and returns the logits after it.
   std::span<const float> decode(int32_t id);
+  /// The same, returning the most likely token alone: a GPU then keeps its logits.
+  int32_t decode_greedy(int32_t id);
   /// Prefill, then up to max_new_tokens; `on_token` may return false to stop.
   GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids,
                           const SamplingOptions& sampling = {}, const std::function<bool(int32_t)>& on_token = {});

@@ -215,4 +215,14 @@ TensorView final_norm(const Model& model, const Adapter* adapter) {
   return own.empty() ? model.final_norm() : own;
 }
 
+TensorView attn_norm(const Model& model, const Adapter* adapter, int64_t layer) {
+  const TensorView own = adapter == nullptr ? TensorView() : adapter->attn_norm(layer, adapter->flat());
+  return own.empty() ? model.layer(layer).attn_norm : own;
+}
+
+TensorView ffn_norm(const Model& model, const Adapter* adapter, int64_t layer) {
+  const TensorView own = adapter == nullptr ? TensorView() : adapter->ffn_norm(layer, adapter->flat());
+  return own.empty() ? model.layer(layer).ffn_norm : own;
+}
+
 }  // namespace tenfold

@@ -103,6 +103,8 @@ class Adapter {
 WeightView embedding_table(const Model& model, const Adapter* adapter);
 WeightView head_table(const Model& model, const Adapter* adapter);
 TensorView final_norm(const Model& model, const Adapter* adapter);
+TensorView attn_norm(const Model& model, const Adapter* adapter, int64_t layer);
+TensorView ffn_norm(const Model& model, const Adapter* adapter, int64_t layer);
 
 /// What an adapter directory's tenfold.json says about how to run it; absent fields stay empty.
 struct AdapterNotes {

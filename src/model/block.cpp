@@ -21,8 +21,8 @@ class Block {
   const ModelConfig& config() const { return config_; }
   const LayerWeights& weights() const { return weights_; }
 
-  TensorView attn_norm() const { return trained(&Adapter::attn_norm, weights_.attn_norm); }
-  TensorView ffn_norm() const { return trained(&Adapter::ffn_norm, weights_.ffn_norm); }
+  TensorView attn_norm() const { return tenfold::attn_norm(context_.model, context_.adapter, layer_); }
+  TensorView ffn_norm() const { return tenfold::ffn_norm(context_.model, context_.adapter, layer_); }
 
   ops::LoraView lora(Projection p) const {
     return context_.adapter == nullptr ? ops::LoraView{} : context_.adapter->lora(layer_, p);
@@ -65,12 +65,6 @@ class Block {
   }
 
  private:
-  TensorView trained(TensorView (Adapter::*pick)(int64_t, const TensorView&) const, const TensorView& frozen) const {
-    if (context_.adapter == nullptr) return frozen;
-    const TensorView own = (context_.adapter->*pick)(layer_, context_.adapter->flat());
-    return own.empty() ? frozen : own;
-  }
-
   bool drops() const { return context_.training && context_.adapter != nullptr && context_.adapter->config().dropout > 0; }
 
   void drop(Projection p, const TensorView& x, const TensorView& y) {
@@ -179,8 +173,6 @@ AttentionTemps take_attention(Workspace& ws, const ModelConfig& c, DType compute
 
 TensorView heads_view(const TensorView& x, int64_t heads, int64_t head_dim) { return x.reshaped({x.dim(0), heads, head_dim}); }
 
-float attention_scale(const ModelConfig& c) { return 1.0F / std::sqrt(static_cast<float>(c.head_dim)); }
-
 TensorView rows_of(const TensorView& t, int64_t begin, int64_t end) { return t.empty() ? t : t.rows(begin, end); }
 
 /// h = norm(x); q, k, v with RoPE.
@@ -287,6 +279,8 @@ void attention_backward_part(Exec& exec, const BlockContext& context, Block& blo
 }
 
 }  // namespace
+
+float attention_scale(const ModelConfig& c) { return 1.0F / std::sqrt(static_cast<float>(c.head_dim)); }
 
 void block_forward(Exec& exec, const BlockContext& context, int64_t layer, const TensorView& x, const BlockSaved* saved,
                    KvCache* cache, int64_t cache_row, const TensorView& x_out) {

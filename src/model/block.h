@@ -50,6 +50,9 @@ struct BlockSaved {
   std::array<TensorView, kProjections> lora_u;  ///< (T, R)
 };
 
+/// What the scores of queries and keys are multiplied by.
+float attention_scale(const ModelConfig& config);
+
 /// x_out = block(x). `saved` receives what its views name (x itself is written by the caller). With a cache, the keys and values
 /// of the run go to rows [cache_row, cache_row + T) of layer `layer`, and the segments' key rows address the cache.
 void block_forward(Exec& exec, const BlockContext& context, int64_t layer, const TensorView& x, const BlockSaved* saved,

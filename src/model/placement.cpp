@@ -3,6 +3,8 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <cstring>
+#include <vector>
 
 namespace tenfold {
 namespace {
@@ -28,6 +30,19 @@ class Placement {
     data = reinterpret_cast<const T*>(to);
   }
 
+  /// A table that many weights have alike lies there once: those that share theirs can be multiplied in one launch.
+  void place_table(const float*& data, int64_t n) {
+    if (data == nullptr) return;
+    for (const Table& t : tables_) {
+      if (t.size != n || std::memcmp(t.source, data, static_cast<size_t>(n) * sizeof(float)) != 0) continue;
+      data = t.placed;
+      return;
+    }
+    const float* const source = data;
+    place(data, n);
+    tables_.push_back({source, data, n});
+  }
+
   void place(WeightView& w) {
     if (w.empty()) return;
     const int64_t blocks = ceil_div(w.elements(), 64);
@@ -36,8 +51,8 @@ class Placement {
       place(w.nf4.absmax, blocks);
       place(w.nf4.absmax8, blocks);
       place(w.nf4.nested_absmax, ceil_div(blocks, 256));
-      place(w.nf4.nested_code, 256);
-      place(w.nf4.code, 16);
+      place_table(w.nf4.nested_code, 256);
+      place_table(w.nf4.code, 16);
     }
     if (device_ != nullptr) w.device = device_->kind();
   }
@@ -66,9 +81,16 @@ class Placement {
   }
 
  private:
+  struct Table {
+    const float* source;
+    const float* placed;
+    int64_t size;
+  };
+
   Device* device_;
   const Buffer* buffer_;
   int64_t at_ = 0;
+  std::vector<Table> tables_;
 };
 
 /// The views of a model, with names of its own.

@@ -3,6 +3,7 @@
 #include "ops/adamw.h"
 #include "ops/attention.h"
 #include "ops/cross_entropy.h"
+#include "ops/decode.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/expand.h"
@@ -69,6 +70,17 @@ class Backend {
                              std::span<const float> weights, std::span<float> nll, const TensorView& d_h,
                              const TensorView& d_head) = 0;
   virtual int64_t cross_entropy_scratch_bytes(const Exec& exec, int64_t rows, int64_t vocabulary, int64_t hidden) = 0;
+  // ops/decode.h
+  virtual bool decodes(int64_t head_dim) = 0;
+  virtual void decode_place(Exec& exec, int64_t position, int32_t id, const TensorView& place) = 0;
+  virtual void decode_begin(Exec& exec, const TensorView& place, const WeightView& table, const TensorView& inv_freq,
+                            float attention_factor, const TensorView& x, const TensorView& cos, const TensorView& sin) = 0;
+  virtual void decode_products(Exec& exec, const TensorView& x, std::span<const TokenProduct> products) = 0;
+  virtual void decode_gate_up(Exec& exec, const TensorView& x, const TokenProduct& gate, const TokenProduct& up) = 0;
+  virtual void decode_rope(Exec& exec, const TensorView& place, const TensorView& q, const TensorView& k, const TensorView& v,
+                           const TensorView& cos, const TensorView& sin, const TensorView& keys, const TensorView& values) = 0;
+  virtual void decode_attention(Exec& exec, const TensorView& place, const TensorView& q, const TensorView& keys,
+                                const TensorView& values, float scale, const TensorView& o) = 0;
   // ops/elementwise.h
   virtual void cast(Exec& exec, const TensorView& x, const TensorView& y) = 0;
   virtual void add(Exec& exec, const TensorView& x, const TensorView& y) = 0;

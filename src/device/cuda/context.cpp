@@ -49,6 +49,9 @@ void check_cudnn(cudnnStatus_t status, const char* expression, const char* file,
 Context::Context(int index) : index_(index) {
   TENFOLD_CUDA(cudaSetDevice(index));
   TENFOLD_CUDA(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, index));
+  int major = 0;
+  TENFOLD_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index));
+  overlaps_ = major >= 9;
   TENFOLD_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   TENFOLD_CUBLAS(cublasLtCreate(&blas_));
   TENFOLD_CUDNN(cudnnCreate(&dnn_));

@@ -44,6 +44,8 @@ class Context {
 
   int index() const { return index_; }
   int multiprocessors() const { return multiprocessors_; }
+  /// Whether a kernel may be launched to begin before the one in front of it has ended (ops/cuda/overlap.cuh).
+  bool overlaps() const { return overlaps_; }
   cudaStream_t stream() const { return stream_; }
   cublasLtHandle_t blas() const { return blas_; }
   cudnnHandle_t dnn() const { return dnn_; }
@@ -75,6 +77,7 @@ class Context {
 
   int index_ = 0;
   int multiprocessors_ = 0;
+  bool overlaps_ = false;
   cudaStream_t stream_ = nullptr;
   cublasLtHandle_t blas_ = nullptr;
   cudnnHandle_t dnn_ = nullptr;

@@ -1,6 +1,7 @@
 #include "device/cuda/cuda_device.h"
 
 #include "core/error.h"
+#include "device/cuda/graph.h"
 #include "device/refusal.h"
 
 #include <algorithm>
@@ -92,6 +93,10 @@ CopyTicket CudaDevice::copy_in_later(void* device, const void* host, int64_t byt
 }
 
 void CudaDevice::wait_for(CopyTicket ticket) { lanes_->wait_for(ticket); }
+
+std::unique_ptr<Recording> CudaDevice::record(const std::function<void()>& work) {
+  return record_graph(context_->stream(), work);
+}
 
 void CudaDevice::synchronize() { TENFOLD_CUDA(cudaStreamSynchronize(context_->stream())); }
 

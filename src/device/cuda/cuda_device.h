@@ -31,6 +31,8 @@ class CudaDevice final : public Device {
   void wait_for(CopyTicket ticket) override;
   double link_bytes_per_second() const override { return 50e9; }  // PCIe 5.0 x16, less its framing
   void synchronize() override;
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override;
+  bool records() const override { return true; }
   ops::Backend* backend() override { return backend_.get(); }
   Context& context() { return *context_; }
 

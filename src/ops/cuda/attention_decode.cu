@@ -10,6 +10,8 @@
 #include "device/cuda/context.h"
 #include "ops/cuda/attention_bodies.h"
 #include "ops/cuda/attention_rows.cuh"
+#include "ops/cuda/bodies.h"
+#include "ops/cuda/overlap.cuh"
 
 #include <algorithm>
 #include <cmath>
@@ -26,9 +28,23 @@ constexpr unsigned kAllLanes = 0xffffffffU;
 constexpr float kLog2E = 1.4426950408889634F;
 constexpr float kLn2 = 0.6931471805599453F;
 
-constexpr int64_t kLeastRange = 128;   // keys of a block
-constexpr int64_t kMostBlocks = 1584;  // ranges of all kv heads: four waves on 132 multiprocessors, three blocks on each
+constexpr int64_t kLeastRange = 128;  // keys of a block
+constexpr int64_t kMostBlocks = 396;  // ranges of all kv heads: one wave on 132 multiprocessors, three blocks on each
+constexpr int64_t kRangeMultiple = 32;
 constexpr int64_t kBatchQueries = 64;  // queries whose partial results are held at once, beyond one segment's
+constexpr int kPrefetchedKeys = 64;    // of a range, brought to L2 while the kernel before still runs
+
+/// At most this many ranges of a segment of `keys` keys: a function of the sizes alone, so that results are.
+__host__ __device__ constexpr int64_t most_splits(int64_t keys, int64_t kv_heads) {
+  const int64_t wanted = ceil_div(keys, kLeastRange);
+  const int64_t most = kv_heads < kMostBlocks ? kMostBlocks / kv_heads : 1;
+  return wanted < most ? wanted : most;
+}
+
+__host__ __device__ constexpr int64_t range_of(int64_t keys, int64_t kv_heads) {
+  const int64_t even = round_up(ceil_div(keys, most_splits(keys, kv_heads)), kRangeMultiple);
+  return even < kLeastRange ? kLeastRange : even;
+}
 
 /// One segment in work.
 struct DecodeItem {
@@ -41,12 +57,23 @@ struct DecodeItem {
   int splits;
 };
 
-/// One item goes with the kernel's arguments, several lie in device memory.
+/// One item goes with the kernel's arguments, several lie in device memory. Of a token whose place lies in device memory `only`
+/// lacks what follows from the place.
 struct DecodeItems {
   DecodeItem only{};
   const DecodeItem* all = nullptr;
+  const ops::DecodePlace* place = nullptr;
 
-  __device__ DecodeItem operator[](unsigned i) const { return all == nullptr ? only : all[i]; }
+  /// What the kernels before have nothing to do with: their place is written before the first of them begins.
+  __device__ bool known_before() const { return place != nullptr; }
+  __device__ DecodeItem at(unsigned i, int kv_heads) const {
+    if (place == nullptr) return all == nullptr ? only : all[i];
+    DecodeItem item = only;
+    item.keys = __ldcg(&place->position) + 1;
+    item.range = range_of(item.keys, kv_heads);
+    item.splits = static_cast<int>(ceil_div(item.keys, item.range));
+    return item;
+  }
 };
 
 template <typename T>
@@ -223,13 +250,24 @@ __device__ void join_slots(SlotState<R>& state) {
   }
 }
 
+/// The first keys of a range on their way to L2. One that is still being written is found there all the same.
+template <typename T>
+__device__ void prefetch_keys(const HeadRows<const T>& t, int64_t first, int kv_head, int keys, int head_dim) {
+  constexpr int kLine = 128 / static_cast<int>(sizeof(T));
+  const int lines = (head_dim + kLine - 1) / kLine;
+  for (int i = static_cast<int>(threadIdx.x); i < min(keys, kPrefetchedKeys) * lines; i += kThreads)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(t.at(first + i / lines, kv_head) + i % lines * kLine));
+}
+
 template <typename T, int L, int R, bool kWhole>
 __global__ void __launch_bounds__(kThreads, R <= 4 ? 3 : 2) range_kernel(DecodeArgs<T> args) {
   using S = Lanes<L, R>;
   __shared__ float values[kWarps][R][L * 8];
   __shared__ float tops[kWarps][R];
   __shared__ float sums[kWarps][R];
-  const DecodeItem item = args.items[blockIdx.y];
+  let_next_begin();
+  if (!args.items.known_before()) wait_for_previous();
+  const DecodeItem item = args.items.at(blockIdx.y, args.kv_heads);
   const int rows = item.queries * args.group;
   const int batches = (rows + R - 1) / R;
   const int batch = static_cast<int>(blockIdx.x) % batches;
@@ -239,6 +277,13 @@ __global__ void __launch_bounds__(kThreads, R <= 4 ? 3 : 2) range_kernel(DecodeA
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int e = lane % L * 8;
+  const int64_t first = split * item.range;
+  const auto keys = static_cast<int>(min(item.range, item.keys - first));
+  if (args.items.known_before()) {
+    prefetch_keys(args.k, item.key + first, kv_head, keys, args.head_dim);
+    prefetch_keys(args.v, item.key + first, kv_head, keys, args.head_dim);
+    wait_for_previous();
+  }
   float q[R][8];
 #pragma unroll
   for (int r = 0; r < R; ++r) {
@@ -249,8 +294,6 @@ __global__ void __launch_bounds__(kThreads, R <= 4 ? 3 : 2) range_kernel(DecodeA
     for (int i = 0; i < 8; ++i) q[r][i] = chunk[i] * args.scale;
   }
   const int own_row = batch * R + lane % L / S::kOfRow;
-  const int64_t first = split * item.range;
-  const auto keys = static_cast<int>(min(item.range, item.keys - first));
   const int64_t visible = item.keys - item.queries + 1 + own_row / args.group - first;
   SlotState<R> state;
   read_range<T, L, R, kWhole>(args.k.at(item.key + first, kv_head) + e, args.k.row, args.v.at(item.key + first, kv_head) + e,
@@ -296,6 +339,7 @@ struct JoinArgs {
   float* lse;  ///< (H, lse_stride), or null
   int64_t lse_stride;
   int heads;
+  int kv_heads;
   int group;
   int head_dim;
 };
@@ -305,7 +349,9 @@ struct JoinArgs {
 template <typename T>
 __global__ void __launch_bounds__(kJoinThreads) join_kernel(JoinArgs<T> args) {
   __shared__ float parts[kJoinThreads];
-  const DecodeItem item = args.items[blockIdx.y];
+  let_next_begin();
+  wait_for_previous();
+  const DecodeItem item = args.items.at(blockIdx.y, args.kv_heads);
   const int64_t rows = static_cast<int64_t>(item.queries) * args.heads;  // of one split
   const int64_t row = blockIdx.x;
   if (row >= rows) return;
@@ -341,15 +387,6 @@ __global__ void __launch_bounds__(kJoinThreads) join_kernel(JoinArgs<T> args) {
 }
 
 // ---- host ----
-
-/// At most this many ranges of a segment of `keys` keys: a function of the sizes alone, so that results are.
-int64_t most_splits(int64_t keys, int64_t kv_heads) {
-  return std::min(ceil_div(keys, kLeastRange), std::max<int64_t>(kMostBlocks / kv_heads, 1));
-}
-
-int64_t range_of(int64_t keys, int64_t kv_heads) {
-  return std::max(kLeastRange, round_up(ceil_div(keys, most_splits(keys, kv_heads)), 64));
-}
 
 /// Partial rows that are held at once.
 int64_t row_capacity(int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads) {
@@ -396,22 +433,16 @@ void with_lanes(int64_t head_dim, int64_t rows, bool whole, const Body& body) {
   return rows > 4 ? body(Constant<8>{}, Constant<8>{}, std::true_type{}) : body(Constant<8>{}, Constant<4>{}, std::true_type{});
 }
 
+/// The two kernels for items of at most so many rows that share a kv head, and so many ranges.
 template <typename T>
-void decode_batch(const DecodeCall& call, const std::vector<DecodeItem>& items) {
-  int64_t rows = 0;  // that share a kv head
-  int64_t splits = 0;
-  for (const auto& item : items) {
-    rows = std::max(rows, item.queries * call.group());
-    splits = std::max<int64_t>(splits, item.splits);
-  }
-  const DecodeItems device_items{items.front(), items.size() == 1 ? nullptr : call.context.upload(std::span(items))};
+void run_items(const DecodeCall& call, const DecodeItems& items, int64_t count, int64_t rows, int64_t splits) {
   auto* values = call.partials.values.ptr<float>();
   auto* stats = reinterpret_cast<float2*>(call.partials.stats.ptr<float>());
-  const auto count = static_cast<unsigned>(items.size());
+  const auto y = static_cast<unsigned>(count);
   const DecodeArgs<T> args{reads<T>(call.q),
                            reads<T>(call.k),
                            reads<T>(call.v),
-                           device_items,
+                           items,
                            values,
                            stats,
                            static_cast<int>(call.kv_heads()),
@@ -422,22 +453,34 @@ void decode_batch(const DecodeCall& call, const std::vector<DecodeItem>& items) 
   with_lanes(call.head_dim(), rows, whole, [&](auto lanes, auto at_once, auto chunks) {
     constexpr int L = decltype(lanes)::value;
     constexpr int R = decltype(at_once)::value;
-    const dim3 grid(static_cast<unsigned>(splits * call.kv_heads() * ceil_div(rows, R)), count);
-    range_kernel<T, L, R, decltype(chunks)::value><<<grid, kThreads, 0, call.context.stream()>>>(args);
-    TENFOLD_LAUNCHED();
+    const dim3 grid(static_cast<unsigned>(splits * call.kv_heads() * ceil_div(rows, R)), y);
+    launch_overlapped(call.context, range_kernel<T, L, R, decltype(chunks)::value>, grid, kThreads, args);
   });
-  const JoinArgs<T> join{device_items,
+  const JoinArgs<T> join{items,
                          values,
                          stats,
                          writes<T>(call.o),
                          static_cast<float*>(call.lse.data),
                          call.lse.empty() ? 0 : call.lse.stride(0),
                          static_cast<int>(call.heads()),
+                         static_cast<int>(call.kv_heads()),
                          static_cast<int>(call.group()),
                          static_cast<int>(call.head_dim())};
-  const dim3 grid(static_cast<unsigned>(rows * call.kv_heads()), count);
-  join_kernel<T><<<grid, kJoinThreads, 0, call.context.stream()>>>(join);
-  TENFOLD_LAUNCHED();
+  const dim3 grid(static_cast<unsigned>(rows * call.kv_heads()), y);
+  launch_overlapped(call.context, join_kernel<T>, grid, kJoinThreads, join);
+}
+
+template <typename T>
+void decode_batch(const DecodeCall& call, const std::vector<DecodeItem>& items) {
+  int64_t rows = 0;  // that share a kv head
+  int64_t splits = 0;
+  for (const auto& item : items) {
+    rows = std::max(rows, item.queries * call.group());
+    splits = std::max<int64_t>(splits, item.splits);
+  }
+  DecodeItems all{.only = items.front(), .all = nullptr, .place = nullptr};
+  if (items.size() > 1) all.all = call.context.upload(std::span(items));
+  run_items<T>(call, all, static_cast<int64_t>(items.size()), rows, splits);
 }
 
 }  // namespace
@@ -466,6 +509,22 @@ void attention_decode(Exec& exec, const TensorView& q, const TensorView& k, cons
     used += rows;
   }
   run();
+}
+
+void decode_attention(Exec& exec, const TensorView& place, const TensorView& q, const TensorView& keys, const TensorView& values,
+                      float scale, const TensorView& o) {
+  const Workspace::Scope scope(exec.scratch);
+  const int64_t heads = q.dim(1);
+  const int64_t kv_heads = keys.dim(1);
+  const Partials partials(exec.scratch, row_capacity(1, keys.dim(0), heads, kv_heads), q.dim(2));
+  const TensorView no_lse;
+  const DecodeCall call{context_of(exec), q, keys, values, o, no_lse, scale, partials};
+  DecodeItems items;
+  items.only.queries = 1;
+  items.place = static_cast<const ops::DecodePlace*>(place.data);
+  with_float(q.dtype, [&](auto type) {
+    run_items<typename decltype(type)::type>(call, items, 1, heads / kv_heads, most_splits(keys.dim(0), kv_heads));
+  });
 }
 
 int64_t attention_decode_scratch_bytes(int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim) {

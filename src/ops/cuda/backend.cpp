@@ -54,6 +54,28 @@ class CudaBackend final : public ops::Backend {
   int64_t cross_entropy_scratch_bytes(const Exec& exec, int64_t rows, int64_t vocabulary, int64_t hidden) override {
     return cuda::cross_entropy_scratch_bytes(exec, rows, vocabulary, hidden);
   }
+  bool decodes(int64_t head_dim) override { return cuda::decodes(head_dim); }
+  void decode_place(Exec& exec, int64_t position, int32_t id, const TensorView& place) override {
+    return cuda::decode_place(exec, position, id, place);
+  }
+  void decode_begin(Exec& exec, const TensorView& place, const WeightView& table, const TensorView& inv_freq,
+                    float attention_factor, const TensorView& x, const TensorView& cos, const TensorView& sin) override {
+    return cuda::decode_begin(exec, place, table, inv_freq, attention_factor, x, cos, sin);
+  }
+  void decode_products(Exec& exec, const TensorView& x, std::span<const ops::TokenProduct> products) override {
+    return cuda::decode_products(exec, x, products);
+  }
+  void decode_gate_up(Exec& exec, const TensorView& x, const ops::TokenProduct& gate, const ops::TokenProduct& up) override {
+    return cuda::decode_gate_up(exec, x, gate, up);
+  }
+  void decode_rope(Exec& exec, const TensorView& place, const TensorView& q, const TensorView& k, const TensorView& v,
+                   const TensorView& cos, const TensorView& sin, const TensorView& keys, const TensorView& values) override {
+    return cuda::decode_rope(exec, place, q, k, v, cos, sin, keys, values);
+  }
+  void decode_attention(Exec& exec, const TensorView& place, const TensorView& q, const TensorView& keys,
+                        const TensorView& values, float scale, const TensorView& o) override {
+    return cuda::decode_attention(exec, place, q, keys, values, scale, o);
+  }
   void cast(Exec& exec, const TensorView& x, const TensorView& y) override { return cuda::cast(exec, x, y); }
   void add(Exec& exec, const TensorView& x, const TensorView& y) override { return cuda::add(exec, x, y); }
   void gather_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows, const TensorView& y) override {

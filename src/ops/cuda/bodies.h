@@ -34,6 +34,18 @@ void cross_entropy(Exec& exec, const TensorView& h, const WeightView& head, std:
                    std::span<const float> weights, std::span<float> nll, const TensorView& d_h, const TensorView& d_head);
 int64_t cross_entropy_scratch_bytes(const Exec& exec, int64_t rows, int64_t vocabulary, int64_t hidden);
 
+// ops/decode.h
+bool decodes(int64_t head_dim);
+void decode_place(Exec& exec, int64_t position, int32_t id, const TensorView& place);
+void decode_begin(Exec& exec, const TensorView& place, const WeightView& table, const TensorView& inv_freq,
+                  float attention_factor, const TensorView& x, const TensorView& cos, const TensorView& sin);
+void decode_products(Exec& exec, const TensorView& x, std::span<const ops::TokenProduct> products);
+void decode_gate_up(Exec& exec, const TensorView& x, const ops::TokenProduct& gate, const ops::TokenProduct& up);
+void decode_rope(Exec& exec, const TensorView& place, const TensorView& q, const TensorView& k, const TensorView& v,
+                 const TensorView& cos, const TensorView& sin, const TensorView& keys, const TensorView& values);
+void decode_attention(Exec& exec, const TensorView& place, const TensorView& q, const TensorView& keys, const TensorView& values,
+                      float scale, const TensorView& o);
+
 // ops/elementwise.h
 void cast(Exec& exec, const TensorView& x, const TensorView& y);
 void add(Exec& exec, const TensorView& x, const TensorView& y);

@@ -1,5 +1,6 @@
 #include "ops/cuda/bodies.h"
 #include "ops/cuda/dequantize.cuh"
+#include "ops/cuda/device_rows.h"
 #include "ops/cuda/vector.cuh"
 
 #include <utility>
@@ -92,20 +93,23 @@ struct Occurrences {
 
 }  // namespace
 
-void embedding_forward(Exec& exec, std::span<const int32_t> ids, const WeightView& table, const TensorView& y) {
-  if (y.elements() == 0) return;
-  Context& context = context_of(exec);
+void embedding_of(const Context& context, const int32_t* ids, const WeightView& table, const TensorView& y) {
   const DeviceWeight weight = device_weight(table);
-  const int32_t* rows = context.upload(ids);
   const RowGrid grid(context, y.dim(0), y.dim(1), 8);
   with_float(y.dtype, [&](auto type) {
     using Y = typename decltype(type)::type;
     with_layout(table.layout, [&](auto layout) {
       forward_rows<decltype(layout)::value><<<grid.blocks, grid.threads, 0, context.stream()>>>(
-          weight, rows, static_cast<Y*>(y.data), y.stride(0), y.dim(0), takes_vectors(y, 8));
+          weight, ids, static_cast<Y*>(y.data), y.stride(0), y.dim(0), takes_vectors(y, 8));
     });
   });
   TENFOLD_LAUNCHED();
+}
+
+void embedding_forward(Exec& exec, std::span<const int32_t> ids, const WeightView& table, const TensorView& y) {
+  if (y.elements() == 0) return;
+  Context& context = context_of(exec);
+  embedding_of(context, context.upload(ids), table, y);
 }
 
 void embedding_backward(Exec& exec, std::span<const int32_t> ids, const TensorView& d_y, const TensorView& d_table) {

@@ -1,7 +1,9 @@
 #include "ops/cuda/gemv.h"
 
+#include "ops/cuda/bodies.h"
 #include "ops/cuda/expand.h"
 #include "ops/cuda/gemv.cuh"
+#include "ops/cuda/sigmoid.cuh"
 
 namespace tenfold::cuda {
 namespace {
@@ -12,6 +14,10 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kMainRows = 4;
 constexpr uint32_t kStride = kWarps * 32 * 8;
+// What is brought to L2 while the kernel before still runs: by as many blocks as a large GPU has at once, and far less than its
+// cache holds.
+constexpr unsigned kPrefetchingBlocks = 2048;
+constexpr int64_t kPrefetchedBytes = 2048;  ///< of a row
 static_assert(kMainRows <= kWarps);
 
 template <typename X>
@@ -55,13 +61,32 @@ struct Activations {
   }
 };
 
-/// A thread's part of the sums of kRows rows from `first`; w.groups.
+/// The rows of a block: of one weight, or half of gate and half of up.
+template <int kRows>
+struct BlockRows {
+  static constexpr int kHalf = kRows > 1 ? kRows / 2 : 1;
+
+  DeviceWeight weights[2];
+  GroupAt at;
+  bool gated;
+
+  __device__ explicit BlockRows(const GemvTask& task)
+      : at(group_at<kRows>(task, static_cast<int64_t>(blockIdx.x))), gated(task.gated) {
+    weights[0] = task.parts[at.part].w;
+    weights[1] = task.parts[gated ? 1 : at.part].w;
+  }
+  __device__ const DeviceWeight& weight(int r) const { return weights[r / kHalf]; }
+  /// Rows past the last are the last once more.
+  __device__ int64_t row(int r) const { return min(at.first + (gated ? r % kHalf : r), weights[0].rows - 1); }
+};
+
+/// A thread's part of the sums of a block's rows, where w.groups.
 template <WeightLayout L, typename X, int kRows, int kTokens>
-__device__ inline void dot_rows(const GemvTask& task, const DeviceWeight& w, int64_t first, float (&total)[kRows][kTokens]) {
-  const auto cols = static_cast<uint32_t>(w.cols);
+__device__ inline void dot_rows(const GemvTask& task, const BlockRows<kRows>& block, float (&total)[kRows][kTokens]) {
+  const auto cols = static_cast<uint32_t>(block.weights[0].cols);
   RowAt rows[kRows];
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) rows[r] = row_at(w, min(first + r, w.rows - 1));
+  for (int r = 0; r < kRows; ++r) rows[r] = row_at(block.weight(r), block.row(r));
   for (uint32_t col = threadIdx.x * 8; col < cols; col += 2 * kStride) {
     const bool second = col + kStride < cols;
     const uint32_t at[2] = {col, second ? col + kStride : col};
@@ -69,22 +94,22 @@ __device__ inline void dot_rows(const GemvTask& task, const DeviceWeight& w, int
 #pragma unroll
     for (int i = 0; i < 2; ++i)
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) raw[i][r] = load_raw8<L>(w, rows[r], at[i]);
+      for (int r = 0; r < kRows; ++r) raw[i][r] = load_raw8<L>(block.weight(r), rows[r], at[i]);
     const Activations<X, kTokens> activations[2] = {{task, at[0], true}, {task, at[1], second}};
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       Group8 x[kTokens];
       activations[i].widen_to(x);
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) add_dot<L, kTokens>(decode_raw8<L>(w, raw[i][r], at[i]), x, total[r]);
+      for (int r = 0; r < kRows; ++r) add_dot<L, kTokens>(decode_raw8<L>(block.weight(r), raw[i][r], at[i]), x, total[r]);
     }
   }
 }
 
 /// The same for weights that no vector load can take.
 template <WeightLayout L, typename X, int kRows, int kTokens>
-__device__ inline void dot_odd_rows(const GemvTask& task, const DeviceWeight& w, int64_t first, float (&total)[kRows][kTokens]) {
-  const auto cols = static_cast<uint32_t>(w.cols);
+__device__ inline void dot_odd_rows(const GemvTask& task, const BlockRows<kRows>& block, float (&total)[kRows][kTokens]) {
+  const auto cols = static_cast<uint32_t>(block.weights[0].cols);
   for (uint32_t col = threadIdx.x * 8; col < cols; col += kStride) {
     Group8 x[kTokens];
     Activations<X, kTokens>(task, col, true).widen_to(x);
@@ -93,29 +118,45 @@ __device__ inline void dot_odd_rows(const GemvTask& task, const DeviceWeight& w,
       Group8 g{{}, 1.0F, 0.0F};
 #pragma unroll
       for (int j = 0; j < 8; ++j)
-        if (col + j < cols) g.q[j] = decode_element<L>(w, min(first + r, w.rows - 1), col + j);
+        if (col + j < cols) g.q[j] = decode_element<L>(block.weight(r), block.row(r), col + j);
       add_dot<L, kTokens>(g, x, total[r]);
     }
+  }
+}
+
+/// The beginning of what a block will read.
+template <WeightLayout L, int kRows>
+__device__ inline void prefetch_rows(const BlockRows<kRows>& block) {
+  if constexpr (L != WeightLayout::kNF4) {
+    if (blockIdx.x >= kPrefetchingBlocks) return;
+    const int64_t bytes =
+        min(block.weights[0].cols / dequantize::block_elements<L>() * dequantize::block_bytes<L>(), kPrefetchedBytes);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) prefetch_to_l2(row_at(block.weight(r), block.row(r)).data, bytes);
   }
 }
 
 template <WeightLayout L, typename X, int kRows, int kTokens>
 __global__ void __launch_bounds__(kWarps * 32) gemv_kernel(const __grid_constant__ GemvTask task) {
   __shared__ float parts[kWarps][kRows][kTokens];
+  __shared__ float gate_up[kRows];
   __shared__ float code[16];
   let_next_begin();
-  DeviceWeight w = task.w;
+  BlockRows<kRows> block(task);
+  prefetch_rows<L>(block);
   if constexpr (L == WeightLayout::kNF4) {
-    if (threadIdx.x < 16) code[threadIdx.x] = w.nf4.code[threadIdx.x];
+    if (threadIdx.x < 16) code[threadIdx.x] = block.weights[0].nf4.code[threadIdx.x];
     __syncthreads();
-    w.nf4.code = code;
+    block.weights[0].nf4.code = code;
+    block.weights[1].nf4.code = code;
   }
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * kRows;
+  wait_for_previous();
   float total[kRows][kTokens] = {};
+  const bool groups = block.weights[0].groups;
   if constexpr (is_dense(L) || L == WeightLayout::kNF4) {
-    if (!w.groups) dot_odd_rows<L, X, kRows, kTokens>(task, w, first, total);
+    if (!groups) dot_odd_rows<L, X, kRows, kTokens>(task, block, total);
   }
-  if (w.groups) dot_rows<L, X, kRows, kTokens>(task, w, first, total);
+  if (groups) dot_rows<L, X, kRows, kTokens>(task, block, total);
   const int warp = static_cast<int>(threadIdx.x / 32);
   const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll
@@ -127,17 +168,28 @@ __global__ void __launch_bounds__(kWarps * 32) gemv_kernel(const __grid_constant
       if (lane == 0) parts[warp][r][t] = total[r][t];
     }
   __syncthreads();
-  if (task.rank > 0) wait_for_branch();
   if (warp >= kRows) return;
   float sum = 0.0F;
   if (lane < kTokens)
     for (int i = 0; i < kWarps; ++i) sum += parts[i][warp][lane];
-  finish_row<X, kTokens, 32>(task, first + warp, lane, sum);
+  constexpr int kHalf = BlockRows<kRows>::kHalf;
+  const GemvPart& part = task.parts[task.gated ? warp / kHalf : block.at.part];
+  const int64_t row = block.at.first + (task.gated ? warp % kHalf : warp);
+  sum = finished_row<X, kTokens, 32>(task, part, row, lane, sum);
+  if (!task.gated) return put_row(task, part, row, lane, sum);
+  if constexpr (kRows == kWarps) {
+    if (lane == 0) gate_up[warp] = widen(narrow<X>(sum));
+    __syncthreads();
+    if (warp >= kHalf || lane > 0) return;
+    const float gate = gate_up[warp];
+    put_row(task, part, row, 0, gate * sigmoid(gate) * gate_up[warp + kHalf]);
+  }
 }
 
 template <WeightLayout L, typename X, int kRows, int kTokens>
 void launch(Context& context, const GemvTask& task) {
-  launch_gemv(context, gemv_kernel<L, X, kRows, kTokens>, ceil_div(task.w.rows, int64_t{kRows}), kWarps * 32, task);
+  launch_overlapped(context, gemv_kernel<L, X, kRows, kTokens>, dim3(static_cast<unsigned>(groups_of<kRows>(task))), kWarps * 32,
+                    task);
 }
 
 /// `compute` is x's dtype; f32 is for tests and has no kernels of its own for one token.
@@ -148,34 +200,91 @@ void dispatch(Context& context, const GemvTask& task, DType compute) {
   launch<L, Bf16, kRows, kGemvTokens>(context, task);
 }
 
-/// x where every group of eight can be loaded: itself or a padded copy.
+void run(Context& context, const GemvTask& task, DType compute) {
+  if (takes_nf4(task, compute)) return gemv_nf4(context, task);
+  with_layout(task.parts[0].w.layout, [&](auto layout) { dispatch<decltype(layout)::value, kMainRows>(context, task, compute); });
+}
+
+/// Every group of eight can be loaded.
+bool lies_loadable(const TensorView& x) {
+  return x.dim(1) % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0 &&
+         (x.dim(0) == 1 || x.stride(0) * size_of(x.dtype) % 16 == 0);
+}
+
+/// The same of x: itself or a padded copy.
 TensorView loadable(Exec& exec, const TensorView& x, const TensorView& room) {
-  const bool aligned = x.dim(1) % 8 == 0 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0 &&
-                       (x.dim(0) == 1 || x.stride(0) * size_of(x.dtype) % 16 == 0);
-  if (aligned) return x;
+  if (lies_loadable(x)) return x;
   copy_padded(exec, x, 1.0F, room);
   return room;
 }
 
-void set_x(GemvTask& task, const TensorView& x) {
+GemvTask task_of(const TensorView& x) {
+  GemvTask task;
   task.x = x.data;
   task.x_stride = x.stride(0);
   task.tokens = static_cast<int>(x.dim(0));
+  task.count = 0;
+  return task;
 }
 
-void set_y(GemvTask& task, const TensorView& y) {
-  task.y = y.data;
-  task.y_stride = y.stride(0);
+GemvPart& add_part(GemvTask& task, const DeviceWeight& w, const TensorView& y) {
+  GemvPart& part = task.parts[task.count++];
+  part.w = w;
+  part.y = y.data;
+  part.y_stride = y.stride(0);
   task.y_is_f32 = y.dtype == DType::kF32;
+  return part;
 }
 
-/// u = x A^T; few rows, so each has a block of its own.
-void branch_input(Context& context, const TensorView& x, const TensorView& a, const TensorView& u, DType compute) {
-  GemvTask task;
-  task.w = device_weight(a);
-  set_x(task, x);
-  set_y(task, u);
-  dispatch<WeightLayout::kF32, 1>(context, task, compute);
+void set_lora(GemvPart& part, const ops::LoraView& lora, const TensorView& u) {
+  if (lora.empty()) return;
+  part.b = lora.b.ptr<float>();
+  part.b_stride = lora.b.stride(0);
+  part.rank = static_cast<int>(lora.a.dim(0));
+  part.scale = lora.scale;
+  part.u = u.data;
+  part.u_stride = u.stride(0);
+}
+
+/// Whether one launch serves both weights.
+bool alike(const DeviceWeight& a, const DeviceWeight& b) {
+  return a.layout == b.layout && a.cols == b.cols && a.groups == b.groups && a.nf4.code == b.nf4.code &&
+         a.nf4.nested_code == b.nf4.nested_code && (a.nf4.absmax8 == nullptr) == (b.nf4.absmax8 == nullptr);
+}
+
+bool all_alike(const GemvTask& task) {
+  return std::all_of(task.parts, task.parts + task.count, [&](const GemvPart& p) { return alike(p.w, task.parts[0].w); });
+}
+
+/// u = x A^T of every part that is there; few rows, so each has a block of its own.
+void branch_inputs(Context& context, const GemvTask& task, DType compute) {
+  if (task.count == 0) return;
+  if (all_alike(task)) return dispatch<WeightLayout::kF32, 1>(context, task, compute);
+  for (int i = 0; i < task.count; ++i) {
+    GemvTask one = task;
+    one.parts[0] = task.parts[i];
+    one.count = 1;
+    dispatch<WeightLayout::kF32, 1>(context, one, compute);
+  }
+}
+
+/// Several weights in one launch (`gated`: gate and up with what joins them), the branches' inputs in one before it. False where
+/// they do not lie alike, or x does not lie for it.
+bool run_joined(Exec& exec, const TensorView& x, std::span<const ops::TokenProduct> products, bool gated) {
+  if (!lies_loadable(x)) return false;
+  TENFOLD_CHECK(products.size() <= kGemvParts, "{} products", products.size());
+  GemvTask task = task_of(x);
+  GemvTask branches = task;
+  for (const ops::TokenProduct& p : products) {
+    set_lora(add_part(task, device_weight(p.w), p.y), p.lora, p.lora_u);
+    if (!p.lora.empty()) add_part(branches, device_weight(p.lora.a), p.lora_u);
+  }
+  task.gated = gated;
+  if (!all_alike(task)) return false;
+  Context& context = context_of(exec);
+  branch_inputs(context, branches, exec.compute);
+  run(context, task, exec.compute);
+  return true;
 }
 
 }  // namespace
@@ -192,28 +301,38 @@ void gemv_forward(Exec& exec, const TensorView& x, const WeightView& w, const op
   Context& context = context_of(exec);
   const GemvScratch room = take_gemv(exec, x.dim(0), w.cols);
   const TensorView own = loadable(exec, x, room.x);
-  GemvTask task;
-  task.w = device_weight(w);
-  set_x(task, own);
-  set_y(task, y);
-  if (!args.bias.empty()) task.bias = args.bias.ptr<float>();
+  GemvTask task = task_of(own);
+  GemvPart& part = add_part(task, device_weight(w), y);
+  set_lora(part, args.lora, args.lora_u);
+  if (!args.bias.empty()) part.bias = args.bias.ptr<float>();
   if (!args.residual.empty()) {
     task.residual = args.residual.data;
     task.residual_stride = args.residual.stride(0);
     task.residual_is_f32 = args.residual.dtype == DType::kF32;
   }
   if (!args.lora.empty()) {
-    task.b = args.lora.b.ptr<float>();
-    task.b_stride = args.lora.b.stride(0);
-    task.rank = static_cast<int>(args.lora.a.dim(0));
-    task.scale = args.lora.scale;
-    task.u = args.lora_u.data;
-    task.u_stride = args.lora_u.stride(0);
-    branch_input(context, args.lora_in.empty() ? own : loadable(exec, args.lora_in, room.lora_in), args.lora.a, args.lora_u,
-                 exec.compute);
+    GemvTask branch = task_of(args.lora_in.empty() ? own : loadable(exec, args.lora_in, room.lora_in));
+    add_part(branch, device_weight(args.lora.a), args.lora_u);
+    branch_inputs(context, branch, exec.compute);
   }
-  if (takes_nf4(task, exec.compute)) return gemv_nf4(context, task);
-  with_layout(w.layout, [&](auto layout) { dispatch<decltype(layout)::value, kMainRows>(context, task, exec.compute); });
+  run(context, task, exec.compute);
+}
+
+void decode_products(Exec& exec, const TensorView& x, std::span<const ops::TokenProduct> products) {
+  if (run_joined(exec, x, products, /*gated=*/false)) return;
+  for (const ops::TokenProduct& p : products) {
+    ops::LinearArgs args;
+    args.lora = p.lora;
+    args.lora_u = p.lora_u;
+    gemv_forward(exec, x, p.w, args, p.y);
+  }
+}
+
+void decode_gate_up(Exec& exec, const TensorView& x, const ops::TokenProduct& gate, const ops::TokenProduct& up) {
+  const ops::TokenProduct both[] = {gate, up};
+  if (run_joined(exec, x, both, /*gated=*/true)) return;
+  cuda::decode_products(exec, x, both);
+  swiglu_forward(exec, gate.y, up.y, gate.y);
 }
 
 }  // namespace tenfold::cuda

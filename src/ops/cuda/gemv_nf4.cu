@@ -3,6 +3,7 @@
 // that no two lanes collide. A warp takes 16 rows and 256 columns at a time; a block of 64 has its own scale, so a product (16 x
 // 8) holds x of the first block of its 128 columns in columns 0..3 and of the second in 4..7, zeros elsewhere.
 #include "ops/cuda/gemv.cuh"
+#include "ops/cuda/sigmoid.cuh"
 
 namespace tenfold::cuda {
 namespace {
@@ -11,24 +12,30 @@ constexpr int kWarps = 8;
 constexpr int kRows = 16;
 constexpr int kCols = 256;  ///< of a warp at a time: two halves of two blocks
 constexpr int kBlocksPerSm = 2;
+constexpr uint32_t kPrefetchedSteps = 4;
 constexpr int kLanes = kWarps * 32 / kRows;  ///< that finish a row
 
 /// What a lane reads of a warp's 16 rows and 256 columns: 32 codes of each half and of rows g and g + 8, where g = lane / 4.
 struct Codes {
   uint4 pairs[2][2];   ///< [half][row]
   uint32_t scales[2];  ///< [row]: absmax8 of the four blocks
+  float offset[2];     ///< [row]: of the absmax restored
   float absmax[2][2];  ///< [half][row]: absmax, or the nested one
 };
 
-/// Where a lane's two rows of a tile begin, at its warp's first columns.
+/// Where a lane's two rows of a tile begin, at its warp's first columns. Gate and up have one of them each.
 struct Place {
   const uint8_t* codes[2];
   uint32_t block[2];  ///< counted over the whole weight
+  int part[2];
 
-  __device__ Place(const DeviceWeight& w, int64_t tile, int warp, int lane) {
+  __device__ Place(const GemvTask& task, uint32_t tile, int warp, int lane) {
+    const GroupAt at = group_at<kRows>(task, tile);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const int64_t row = min(tile * kRows + lane / 4 + 8 * r, w.rows - 1);
+      part[r] = task.gated ? r : at.part;
+      const DeviceWeight& w = task.parts[part[r]].w;
+      const int64_t row = min(at.first + lane / 4 + (task.gated ? 0 : 8 * r), w.rows - 1);
       codes[r] = w.data + row * (w.cols / 2) + warp * (kCols / 2) + lane % 4 * 16;
       block[r] = static_cast<uint32_t>(row * (w.cols / 64)) + static_cast<uint32_t>(warp) * 4;
     }
@@ -39,6 +46,7 @@ struct Shared {
   uint32_t pairs[256][32];  ///< two codes in bf16, the same in every column
   float nested_code[256];
   float parts[2][kWarps][kRows][kGemvTokens];
+  float gate_up[2][kRows];
 };
 
 __device__ inline void fill(Shared& shared, const Nf4Scales& nf4) {
@@ -63,14 +71,16 @@ __device__ inline uint32_t load_scales(const uint8_t* p, int existing) {
 /// The warp's columns of a step. kWhole: rows are multiples of 256 columns, so all four blocks exist and share a nested scale;
 /// else the row has `row_blocks`, and what lies past them is zero.
 template <bool kWhole>
-__device__ inline Codes load_codes(const DeviceWeight& w, const Place& place, uint32_t step, int warp, int lane) {
+__device__ inline Codes load_codes(const GemvTask& task, const Place& place, uint32_t step, int warp, int lane) {
   Codes c;
-  const auto row_blocks = static_cast<int>(w.cols / 64);
+  const auto row_blocks = static_cast<int>(task.parts[0].w.cols / 64);
   const int existing = kWhole ? 4 : max(0, min(row_blocks - (static_cast<int>(step) * kWarps + warp) * 4, 4));
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
+    const Nf4Scales& nf4 = task.parts[place.part[r]].w.nf4;
     const uint8_t* p = place.codes[r] + step * (kWarps * kCols / 2);
     const uint32_t first = place.block[r] + step * (kWarps * 4);
+    c.offset[r] = nf4.nested_offset;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int own = 2 * half + lane % 4 / 2;
@@ -78,13 +88,13 @@ __device__ inline Codes load_codes(const DeviceWeight& w, const Place& place, ui
       c.absmax[half][r] = 0.0F;
       if (!kWhole && own >= existing) continue;
       c.pairs[half][r] = __ldcs(reinterpret_cast<const uint4*>(p + half * 64));
-      if (w.nf4.absmax8 == nullptr)
-        c.absmax[half][r] = w.nf4.absmax[first + own];
+      if (nf4.absmax8 == nullptr)
+        c.absmax[half][r] = nf4.absmax[first + own];
       else
-        c.absmax[half][r] = kWhole && half == 1 ? c.absmax[0][r] : w.nf4.nested_absmax[(kWhole ? first : first + own) >> 8];
+        c.absmax[half][r] = kWhole && half == 1 ? c.absmax[0][r] : nf4.nested_absmax[(kWhole ? first : first + own) >> 8];
     }
-    if (w.nf4.absmax8 != nullptr)
-      c.scales[r] = kWhole ? dequantize::load_u32(w.nf4.absmax8 + first) : load_scales(w.nf4.absmax8 + first, existing);
+    if (nf4.absmax8 != nullptr)
+      c.scales[r] = kWhole ? dequantize::load_u32(nf4.absmax8 + first) : load_scales(nf4.absmax8 + first, existing);
     else
       c.scales[r] = 0;
   }
@@ -108,7 +118,7 @@ __device__ inline void multiply(float (&c)[4], uint32_t a0, uint32_t a1, uint32_
 /// total += the lane's part of 16 rows and 256 columns: rows g, g, g + 8, g + 8 by tokens 2 (lane % 2) and + 1.
 __device__ inline void add_products(const GemvTask& task, const Shared& shared, const Codes& codes, uint32_t part, int lane,
                                     float (&total)[4]) {
-  const Nf4Scales& nf4 = task.w.nf4;
+  const bool nested = task.parts[0].w.nf4.absmax8 != nullptr;
   // As an operand the lane holds column g: token g % 4, of its own block only.
   const int token = lane / 4 % 4;
   const bool own = token < task.tokens && lane / 16 == lane % 4 / 2;
@@ -117,7 +127,7 @@ __device__ inline void add_products(const GemvTask& task, const Shared& shared, 
   for (int half = 0; half < 2; ++half) {
     const uint32_t col = part * kCols + half * 128 + static_cast<uint32_t>(lane) % 4 * 32;
     uint4 xs[4] = {};
-    if (own && col < static_cast<uint32_t>(task.w.cols)) {
+    if (own && col < static_cast<uint32_t>(task.parts[0].w.cols)) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) xs[i] = reinterpret_cast<const uint4*>(x + col)[i];
     }
@@ -134,9 +144,9 @@ __device__ inline void add_products(const GemvTask& task, const Shared& shared, 
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       float scale = codes.absmax[half][r];
-      if (nf4.absmax8 != nullptr) {
+      if (nested) {
         const uint32_t code = (codes.scales[r] >> (8 * (2 * half + lane % 4 / 2))) & 0xffU;
-        scale = __fadd_rn(__fmul_rn(shared.nested_code[code], scale), nf4.nested_offset);
+        scale = __fadd_rn(__fmul_rn(shared.nested_code[code], scale), codes.offset[r]);
       }
       // A block past the last column has x = 0, so its scale does not matter.
       total[2 * r] += scale * (c[0][2 * r] + c[1][2 * r]);
@@ -146,8 +156,8 @@ __device__ inline void add_products(const GemvTask& task, const Shared& shared, 
 }
 
 /// Sums over the block's warps and finishes the tile's rows.
-__device__ inline void finish_tile(const GemvTask& task, float (&parts)[kWarps][kRows][kGemvTokens], int64_t tile,
-                                   float (&total)[4]) {
+__device__ inline void finish_tile(const GemvTask& task, Shared& shared, int buffer, uint32_t tile, float (&total)[4]) {
+  auto& parts = shared.parts[buffer];
   const int warp = static_cast<int>(threadIdx.x / 32);
   const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll
@@ -159,32 +169,48 @@ __device__ inline void finish_tile(const GemvTask& task, float (&parts)[kWarps][
       for (int t = 0; t < 2; ++t) parts[warp][lane / 4 + 8 * r][lane % 4 * 2 + t] = total[2 * r + t];
   }
   __syncthreads();
-  const int row = static_cast<int>(threadIdx.x) / kLanes;
+  const int in_tile = static_cast<int>(threadIdx.x) / kLanes;
   const int column = static_cast<int>(threadIdx.x) % kLanes;
   float sum = 0.0F;
   if (column < kGemvTokens)
-    for (int i = 0; i < kWarps; ++i) sum += parts[i][row][column];
-  if (task.rank > 0) wait_for_branch();
-  finish_row<Bf16, kGemvTokens, kLanes>(task, tile * kRows + row, column, sum);
+    for (int i = 0; i < kWarps; ++i) sum += parts[i][in_tile][column];
+  const GroupAt at = group_at<kRows>(task, tile);
+  const GemvPart& part = task.parts[task.gated ? in_tile / 8 : at.part];  // the same for a whole warp
+  const int64_t row = at.first + (task.gated ? in_tile % 8 : in_tile);
+  sum = finished_row<Bf16, kGemvTokens, kLanes>(task, part, row, column, sum);
+  if (!task.gated) return put_row(task, part, row, column, sum);
+  float(&gate_up)[kRows] = shared.gate_up[buffer];
+  if (column == 0) gate_up[in_tile] = widen(narrow<Bf16>(sum));
+  __syncthreads();
+  if (in_tile >= 8 || column > 0) return;
+  const float gate = gate_up[in_tile];
+  put_row(task, part, row, 0, gate * sigmoid(gate) * gate_up[in_tile + 8]);
 }
 
 /// Blocks of warps stride over tiles of 16 rows, the warps of one over the columns; what comes next is loaded before what is
 /// there is multiplied.
 template <bool kWhole>
-__global__ void __launch_bounds__(kWarps * 32, kBlocksPerSm) nf4_kernel(const __grid_constant__ GemvTask task) {
+__global__ void __launch_bounds__(kWarps * 32, kBlocksPerSm) nf4_kernel(const __grid_constant__ GemvTask task, uint32_t tiles) {
   __shared__ Shared shared;
+  let_next_begin();
   const int warp = static_cast<int>(threadIdx.x / 32);
   const int lane = static_cast<int>(threadIdx.x % 32);
-  const auto tiles = static_cast<uint32_t>((task.w.rows + kRows - 1) / kRows);
-  const auto parts = static_cast<uint32_t>((task.w.cols + kCols - 1) / kCols);
+  const auto parts = static_cast<uint32_t>((task.parts[0].w.cols + kCols - 1) / kCols);
   const uint32_t steps = (parts + kWarps - 1) / kWarps;
   uint32_t tile = blockIdx.x;
   uint32_t step = 0;
-  Place place(task.w, tile, warp, lane);
+  Place place(task, tile, warp, lane);
   Codes codes{};
-  if (warp < parts) codes = load_codes<kWhole>(task.w, place, 0, warp, lane);
-  fill(shared, task.w.nf4);
+  if (warp < parts) codes = load_codes<kWhole>(task, place, 0, warp, lane);
+  // While the kernel before still computes x, what follows is brought nearer: a line a row and warp.
+  for (uint32_t s = 1; s < min(steps, kPrefetchedSteps) && lane % 4 == 0; ++s) {
+    if (s * kWarps + static_cast<uint32_t>(warp) >= parts) break;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) asm volatile("prefetch.global.L2 [%0];" ::"l"(place.codes[r] + s * (kWarps * kCols / 2)));
+  }
+  fill(shared, task.parts[0].w.nf4);
   __syncthreads();
+  wait_for_previous();
   int buffer = 0;
   float total[4] = {};
   while (tile < tiles) {
@@ -192,13 +218,13 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocksPerSm) nf4_kernel(const __
     const bool last = step + 1 == steps;
     const uint32_t next_tile = last ? tile + gridDim.x : tile;
     const uint32_t next_step = last ? 0 : step + 1;
-    if (last) place = Place(task.w, next_tile, warp, lane);
+    if (last) place = Place(task, next_tile, warp, lane);
     Codes next = codes;
     if (next_tile < tiles && next_step * kWarps + static_cast<uint32_t>(warp) < parts)
-      next = load_codes<kWhole>(task.w, place, next_step, warp, lane);
+      next = load_codes<kWhole>(task, place, next_step, warp, lane);
     if (part < parts) add_products(task, shared, codes, part, lane, total);
     if (last) {
-      finish_tile(task, shared.parts[buffer], tile, total);
+      finish_tile(task, shared, buffer, tile, total);
       buffer ^= 1;  // a warp may begin the next tile while another still reads this one's sums
 #pragma unroll
       for (float& v : total) v = 0.0F;
@@ -212,16 +238,21 @@ __global__ void __launch_bounds__(kWarps * 32, kBlocksPerSm) nf4_kernel(const __
 }  // namespace
 
 bool takes_nf4(const GemvTask& task, DType x) {
-  const DeviceWeight& w = task.w;
-  return w.layout == WeightLayout::kNF4 && x == DType::kBF16 && w.cols % 64 == 0 &&
-         reinterpret_cast<uintptr_t>(w.data) % 16 == 0 && w.rows * (w.cols / 64) <= INT32_MAX;
+  return x == DType::kBF16 && std::all_of(task.parts, task.parts + task.count, [](const GemvPart& part) {
+           const DeviceWeight& w = part.w;
+           return w.layout == WeightLayout::kNF4 && w.cols % 64 == 0 && reinterpret_cast<uintptr_t>(w.data) % 16 == 0 &&
+                  w.rows * (w.cols / 64) <= INT32_MAX;
+         });
 }
 
 void gemv_nf4(Context& context, const GemvTask& task) {
-  const int64_t tiles = ceil_div(task.w.rows, int64_t{kRows});
+  const int64_t tiles = groups_of<kRows>(task);
   const int64_t blocks = std::min(tiles, int64_t{kBlocksPerSm} * context.multiprocessors());
-  const bool whole = task.w.cols % kCols == 0 && reinterpret_cast<uintptr_t>(task.w.nf4.absmax8) % 4 == 0;
-  launch_gemv(context, whole ? nf4_kernel<true> : nf4_kernel<false>, blocks, kWarps * 32, task);
+  const bool whole = task.parts[0].w.cols % kCols == 0 &&
+                     std::all_of(task.parts, task.parts + task.count,
+                                 [](const GemvPart& part) { return reinterpret_cast<uintptr_t>(part.w.nf4.absmax8) % 4 == 0; });
+  launch_overlapped(context, whole ? nf4_kernel<true> : nf4_kernel<false>, dim3(static_cast<unsigned>(blocks)), kWarps * 32, task,
+                    static_cast<uint32_t>(tiles));
 }
 
 }  // namespace tenfold::cuda

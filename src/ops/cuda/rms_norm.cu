@@ -1,4 +1,5 @@
 #include "ops/cuda/bodies.h"
+#include "ops/cuda/overlap.cuh"
 #include "ops/cuda/vector.cuh"
 
 namespace tenfold::cuda {
@@ -10,6 +11,9 @@ __device__ float inverse_root(float squares, float eps, int64_t n) { return 1.0F
 template <typename X, typename Y>
 __global__ void forward_rows(const X* x, int64_t x_stride, const float* weight, float eps, Y* y, int64_t y_stride, int64_t tokens,
                              int64_t d, bool vectors) {
+  let_next_begin();
+  if (blockIdx.x == 0) prefetch_to_l2(weight, d * int64_t{sizeof(float)});
+  wait_for_previous();
   constexpr int N = kChunk<X, Y>;
   const int64_t first = int64_t{N} * threadIdx.x;
   const int64_t step = int64_t{N} * blockDim.x;
@@ -153,12 +157,11 @@ void rms_norm_forward(Exec& exec, const TensorView& x, const TensorView& weight,
       using Y = typename decltype(out_type)::type;
       constexpr int N = kChunk<X, Y>;
       const RowBlocks launch = row_blocks(context, x.dim(0), x.dim(1), N);
-      forward_rows<<<launch.blocks, launch.threads, 0, context.stream()>>>(
-          static_cast<const X*>(x.data), x.stride(0), weight.ptr<float>(), eps, static_cast<Y*>(y.data), y.stride(0), x.dim(0),
-          x.dim(1), takes_vectors(x, N) && takes_vectors(weight, N) && takes_vectors(y, N));
+      const bool vectors = takes_vectors(x, N) && takes_vectors(weight, N) && takes_vectors(y, N);
+      launch_overlapped(context, forward_rows<X, Y>, launch.blocks, launch.threads, static_cast<const X*>(x.data), x.stride(0),
+                        weight.ptr<float>(), eps, static_cast<Y*>(y.data), y.stride(0), x.dim(0), x.dim(1), vectors);
     });
   });
-  TENFOLD_LAUNCHED();
 }
 
 void rms_norm_backward(Exec& exec, const TensorView& d_y, const TensorView& x, const TensorView& weight, float eps,

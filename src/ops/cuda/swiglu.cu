@@ -1,17 +1,9 @@
 #include "ops/cuda/bodies.h"
+#include "ops/cuda/sigmoid.cuh"
 #include "ops/cuda/vector.cuh"
 
 namespace tenfold::cuda {
 namespace {
-
-// 1 / (1 + e^-x) to about 2 ulp, and exactly 1 where e^-x vanishes beside 1. The exponent is held below 2^126, where the
-// hardware's reciprocal and the step that refines it stay finite; a NaN is lost here and returns through the factor x.
-__device__ float sigmoid(float x) {
-  const float y = __fadd_rn(1.0F, expf(fminf(-x, 87.0F)));
-  float s = 0;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(s) : "f"(y));
-  return fmaf(s, fmaf(-y, s, 1.0F), s);
-}
 
 template <typename T>
 __global__ void forward_rows(const T* gate, const T* up, T* a, const __grid_constant__ RowMap<3> rows) {

@@ -5,13 +5,13 @@
 namespace tenfold::cli {
 namespace {
 
-/// The GPU of the README's runs.
+/// The GPU of the README's runs; attention in TFLOP/s.
 Ceilings h100(double attention_forward, double attention_backward) {
   Ceilings c;
   c.gflops = 816e3;
   c.gigabytes = 3000;
-  c.attention_forward = attention_forward;
-  c.attention_backward = attention_backward;
+  c.attention_forward = attention_forward * 1e3;
+  c.attention_backward = attention_backward * 1e3;
   return c;
 }
 

@@ -34,9 +34,9 @@ struct Rows {
   Rows(int64_t columns, int64_t elements) : tokens(elements / columns + 4) {
     std::set<int64_t> rows = {0, 1, 8191, 8192, tokens - 2, tokens - 1};
     for (const int power : {30, 31, 32})
-      for (const int64_t near : {-1, 0, 1})
-        if (const int64_t row = (int64_t{1} << power) / columns + near; row < tokens) rows.insert(row);
-    seen.assign(rows.begin(), rows.end());
+      for (const int64_t near : {-1, 0, 1}) rows.insert((int64_t{1} << power) / columns + near);
+    for (const int64_t row : rows)
+      if (row < tokens) seen.push_back(row);
   }
 };
 
@@ -90,10 +90,10 @@ TEST_F(Wide, SwigluOfFusedRows) {
   };
   run(fused, a);
   run(part, part_a);
-  const Rows fused_rows(2 * F, rows.tokens * 2 * F - 8 * F);
+  const Rows fused_rows(2 * F, (rows.tokens - 4) * 2 * F);
+  ASSERT_EQ(fused_rows.tokens, rows.tokens);
   std::set<int64_t> seen(rows.seen.begin(), rows.seen.end());
-  for (const int64_t row : fused_rows.seen)
-    if (row < rows.tokens) seen.insert(row);
+  seen.insert(fused_rows.seen.begin(), fused_rows.seen.end());
   for (const int64_t row : seen) {
     EXPECT_TRUE(test::bits_equal(row_of<bf16>(a, row), row_of<bf16>(part_a, row % kPeriod))) << row;
     EXPECT_TRUE(test::bits_equal(row_of<bf16>(fused, row), row_of<bf16>(part, row % kPeriod))) << row;
@@ -131,7 +131,8 @@ class WideProduct : public Wide {
           add(value(x_rows[static_cast<size_t>(t % kPeriod * k + c)]) * rounded(value(row[static_cast<size_t>(c)])));
         for (int64_t c = 0; c < rank; ++c)
           add(value(got_u[static_cast<size_t>(c)]) * rounded(value(b[static_cast<size_t>(j * rank + c)] * scale)));
-        ASSERT_NEAR(value(got[static_cast<size_t>(j)]), sum, test::dot_tolerance(4 * (k + rank + 2), magnitude, sum, DType::kBF16))
+        ASSERT_NEAR(value(got[static_cast<size_t>(j)]), sum,
+                    test::dot_tolerance(4 * (k + rank + 2), magnitude, sum, DType::kBF16))
             << "token " << t << " column " << j;
       }
     }

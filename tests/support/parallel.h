@@ -24,10 +24,10 @@ void parallel(int64_t n, const F& f) {
 template <typename A, typename B>
 double dot(const A* a, const B* b, int64_t n) {
   double parts[8] = {};
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
+  const int64_t whole = n / 8 * 8;
+  for (int64_t i = 0; i < whole; i += 8)
     for (int64_t l = 0; l < 8; ++l) parts[l] += static_cast<double>(a[i + l]) * static_cast<double>(b[i + l]);
-  for (; i < n; ++i) parts[0] += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  for (int64_t i = whole; i < n; ++i) parts[0] += static_cast<double>(a[i]) * static_cast<double>(b[i]);
   return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
 }
 

@@ -36,7 +36,7 @@ std::vector<ReferenceCase> reference_cases() {
   return {{"f32", 300, 64, 4, 2, 16, 96, 257, DType::kF32},
           {"bf16", 300, 64, 4, 2, 16, 96, 257, DType::kBF16},
           {"bf16_heads_of_64", 300, 128, 4, 1, 64, 160, 257, DType::kBF16},
-          {"bf16_heads_of_128", 700, 512, 4, 1, 128, 1024, 1024, DType::kBF16},
+          {"bf16_heads_of_128", 300, 512, 4, 1, 128, 1024, 1024, DType::kBF16},
           {"bf16_80k", 81920 - 50, 512, 4, 1, 128, 1024, 1024, DType::kBF16}};
 }
 

@@ -82,7 +82,7 @@ TEST(GpuElementwise, VectorsAgreeWithScalars) {
 // it makes of the small ones.
 class PastIndexes : public testing::Test {
  protected:
-  static constexpr int64_t kTokens = 524288 + 4097;  // 2^31 elements are 524288 rows
+  static constexpr int64_t kTokens = 1048576 + 4097;  // 2^31 elements are 524288 rows, 2^32 as many again
   static constexpr int64_t kColumns = 4096;
   static constexpr int64_t kPeriod = 64;
 
@@ -110,7 +110,8 @@ class PastIndexes : public testing::Test {
   }
   void repeat(const TensorView& from, const TensorView& to) { ops::gather_rows(exec(), from, rows_, to); }
   void expect_repeats(const TensorView& whole, const TensorView& part) {
-    const std::vector<int64_t> at = {0, 63, 131071, 131072, 262143, 262144, 262145, 524287, 524288, 524289, kTokens - 1};
+    const std::vector<int64_t> at = {0,      63,     131071, 131072,  262143,  262144,  262145,
+                                     524287, 524288, 524289, 1048575, 1048576, 1048577, kTokens - 1};
     const auto n = static_cast<int64_t>(at.size());
     const Buffer picked = buffer("picked", whole.dtype, n);
     const TensorView view = picked.view(whole.dtype, {n, kColumns});

@@ -1,10 +1,8 @@
 // gpu_test: the cases of tests/ops, unchanged, with their ops on a GPU. The tests hand host memory to ops, so every allocation of
 // this program lies in one pinned arena that the GPU reaches at the same address. Exits with 77 (skipped) where there is no GPU.
-#include "core/error.h"
-#include "ops/support.h"
+#include "cuda/gpu_main.h"
 
 #include <cuda_runtime.h>
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
@@ -13,16 +11,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <mutex>
 #include <new>
-#include <string>
-#include <string_view>
 
 namespace {
 
 constexpr size_t kArenaBytes = size_t{6} << 30;
-constexpr int kSkipped = 77;
 // Left out: deaths by TENFOLD_CHECK, which happen before the device matters and fork a process that CUDA does not survive; and
 // what only the CPU promises, that a sequence may be cut anywhere without changing a bit (cuBLASLt and cuDNN choose kernels by
 // the number of rows).
@@ -107,25 +101,12 @@ void operator delete(void* p, size_t, std::align_val_t) noexcept { drop(p); }
 void operator delete[](void* p, size_t, std::align_val_t) noexcept { drop(p); }
 
 int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  std::string& filter = testing::GTEST_FLAG(filter);
-  if (filter.find(":-") == std::string::npos && filter.find('-') != 0) filter += std::string(":-") + kLeftOut;
-  std::unique_ptr<tenfold::Device> device;
-  try {
-    device = tenfold::open_cuda_device(0);
-  } catch (const tenfold::DeviceError& error) {
-    std::fprintf(stderr, "gpu_test skips: %s\n", error.what());
-    return kSkipped;
-  }
-  std::fprintf(stderr, "gpu_test on %s\n", device->description().c_str());
-  tenfold::test::gpu() = device.get();
-  void* memory = nullptr;
-  if (cudaHostAlloc(&memory, kArenaBytes, cudaHostAllocPortable | cudaHostAllocMapped) != cudaSuccess) {
-    std::fputs("gpu_test: no pinned memory\n", stderr);
-    return 1;
-  }
-  arena().open(memory);
-  const int result = RUN_ALL_TESTS();
-  std::fflush(nullptr);
-  std::_Exit(result);  // what lives in the arena is not unwound
+  tenfold::test::run_on_gpu(argc, argv, kLeftOut, [] {
+    void* memory = nullptr;
+    if (cudaHostAlloc(&memory, kArenaBytes, cudaHostAllocPortable | cudaHostAllocMapped) != cudaSuccess) {
+      std::fputs("gpu_test: no pinned memory\n", stderr);
+      std::_Exit(1);
+    }
+    arena().open(memory);
+  });
 }

@@ -2,6 +2,7 @@
 
 #include "core/rng.h"
 #include "ops/cpu_features.h"
+#include "support/placed.h"
 
 #include <gtest/gtest.h>
 
@@ -24,20 +25,44 @@ std::vector<float> logits_after(Session& session, std::span<const int32_t> ids) 
   return {logits.begin(), logits.end()};
 }
 
+/// |actual - expected| over |expected|; NaN where anything is not finite.
+double difference(const std::vector<float>& actual, const std::vector<float>& expected) {
+  double error = 0;
+  double norm = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    error += std::pow(static_cast<double>(actual[i]) - static_cast<double>(expected[i]), 2);
+    norm += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  return std::sqrt(error) / std::sqrt(norm);
+}
+
 class SessionTest : public ::testing::TestWithParam<DType> {
  protected:
-  Device device_{2};
-  Model model_ = Model::random(config_of_shape("tiny"), WeightLayout::kQ8_0, 5);
+  /// Two layers of products and roundings: 4 roundings a layer to the compute dtype, eps each, relative to the norm.
+  double other_kernels() const { return 4 * (GetParam() == DType::kBF16 ? 0x1p-8 : 0x1p-20); }
+  bool on_gpu() const { return device_.kind() != DeviceKind::kCpu; }
+  /// Tokens that a prompt is cut at: what a GPU pads pieces to, or fewer than that.
+  int64_t piece(int64_t on_cpu) const { return on_gpu() ? device_.row_multiple() : on_cpu; }
+
+  Device cpu_{2};
+  Device& device_ = test::gpu_or(cpu_);
+  Model model_ = test::placed(device_, Model::random(config_of_shape("tiny"), WeightLayout::kQ8_0, 5));
   SessionOptions options_{.capacity = 400, .compute = GetParam(), .prefill_chunk = 2048};
 };
 
 TEST_P(SessionTest, ReuseAndChunkSizeChangeNoBit) {
   const std::vector<int32_t> prompt = random_ids(300, 1);
   Session whole(device_, model_, nullptr, options_);
-  const std::vector<float> expected = logits_after(whole, prompt);
-  options_.prefill_chunk = 64;
+  std::vector<float> expected = logits_after(whole, prompt);
+  options_.prefill_chunk = piece(64);
   Session pieces(device_, model_, nullptr, options_);
-  EXPECT_EQ(logits_after(pieces, prompt), expected);
+  const std::vector<float> cut = logits_after(pieces, prompt);
+  if (on_gpu()) {
+    // Its libraries choose kernels by the number of rows; but the same pieces are the same calls, whatever the cache held.
+    EXPECT_LE(difference(cut, expected), other_kernels());
+    expected = cut;
+  }
+  EXPECT_EQ(cut, expected);
   for (const int64_t shared : {1, 17, 130, 285, 299, 300}) {
     std::vector<int32_t> other = random_ids(350, 2);
     std::copy_n(prompt.begin(), shared, other.begin());
@@ -57,25 +82,19 @@ TEST_P(SessionTest, DecodeAgreesWithPrefill) {
   }
   Session fresh(device_, model_, nullptr, options_);
   const std::vector<float> expected = logits_after(fresh, prompt);
-  double error = 0;
-  double norm = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    error += std::pow(static_cast<double>(decoded[i]) - static_cast<double>(expected[i]), 2);
-    norm += std::pow(static_cast<double>(expected[i]), 2);
-  }
-  // Two layers of products and roundings: 4 roundings a layer to the compute dtype, eps each, relative to the norm.
-  const double eps = GetParam() == DType::kBF16 ? 0x1p-8 : 0x1p-20;
-  EXPECT_TRUE(std::sqrt(error) <= 4 * eps * std::sqrt(norm)) << std::sqrt(error / norm);
+  EXPECT_LE(difference(decoded, expected), other_kernels());
 }
 
 TEST_P(SessionTest, ScoreIsTheLogSoftmaxOfTheLogits) {
-  const std::vector<int32_t> ids = random_ids(90, 4);
-  options_.prefill_chunk = 48;
+  // Two pieces, the second a few tokens short.
+  const int64_t chunk = piece(48);
+  const std::vector<int32_t> ids = random_ids(2 * chunk - 6, 4);
+  options_.prefill_chunk = chunk;
   Session session(device_, model_, nullptr, options_);
   const std::vector<float> nll = session.score(ids);
   ASSERT_EQ(nll.size(), ids.size());
   EXPECT_EQ(nll[0], 0.0F);
-  for (const size_t t : {size_t{20}, size_t{47}, size_t{89}}) {
+  for (const size_t t : {size_t{20}, static_cast<size_t>(chunk) - 1, ids.size() - 1}) {
     const std::vector<float> logits = logits_after(session, std::span(ids).first(t));
     double sum = 0;
     for (const float l : logits) sum += std::exp(static_cast<double>(l));
@@ -86,14 +105,16 @@ TEST_P(SessionTest, ScoreIsTheLogSoftmaxOfTheLogits) {
 }
 
 TEST_P(SessionTest, GenerateStopsAndLeavesThePromptInTheCache) {
-  const std::vector<int32_t> prompt = random_ids(60, 5);
+  // A GPU reuses whole pieces, so it is given a prompt of one and a half, and reads the half in the same call again.
+  const std::vector<int32_t> prompt = random_ids(on_gpu() ? 192 : 60, 5);
+  if (on_gpu()) options_.prefill_chunk = device_.row_multiple();
   Session session(device_, model_, nullptr, options_);
   const GenerateResult first = session.generate(prompt, 12, {});
   ASSERT_EQ(first.ids.size(), 12U);
   EXPECT_FALSE(first.stopped);
   const GenerateResult again = session.generate(prompt, 12, {});
   EXPECT_EQ(again.ids, first.ids);
-  EXPECT_EQ(again.reused_tokens, 44);
+  EXPECT_EQ(again.reused_tokens, on_gpu() ? device_.row_multiple() : 44);
   const std::vector<int32_t> stop = {first.ids[3]};
   const GenerateResult stopped = session.generate(prompt, 12, stop);
   EXPECT_TRUE(stopped.stopped);
@@ -117,7 +138,8 @@ TEST_P(SessionTest, PlanIsWhatTheDeviceHolds) {
     if (with != nullptr) adapter = Adapter::create(device_, model_, lora, 1);
     const Session session(device_, model_, adapter ? &*adapter : nullptr, options_);
     const MemoryPlan plan = Session::plan(device_, model_.config(), with, options_, model_.weight_bytes());
-    EXPECT_EQ(device_.bytes_in_use() - before, plan.total() - model_.weight_bytes() - kProgramBytes);
+    const int64_t surroundings = on_gpu() ? device_.overhead_bytes() : kProgramBytes;
+    EXPECT_EQ(device_.bytes_in_use() - before, plan.total() - model_.weight_bytes() - surroundings);
   }
 }
 

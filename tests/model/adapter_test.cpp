@@ -2,6 +2,7 @@
 
 #include "core/rng.h"
 #include "format/safetensors.h"
+#include "support/placed.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -27,7 +28,9 @@ class AdapterTest : public ::testing::Test {
   Adapter made(const LoraConfig& lora) {
     Adapter adapter = Adapter::create(device_, model_, lora, 3);
     Rng rng(4, 4);
-    for (int64_t i = 0; i < adapter.elements(); ++i) adapter.flat().ptr<float>()[i] += static_cast<float>(rng.normal());
+    std::vector<float> values = test::host_values(device_, adapter.flat());
+    for (float& v : values) v += static_cast<float>(rng.normal());
+    test::set_values(device_, adapter.flat(), values);
     return adapter;
   }
   static std::string message_of(const std::function<void()>& action) {
@@ -39,8 +42,9 @@ class AdapterTest : public ::testing::Test {
     return "nothing was thrown";
   }
 
-  Device device_{1};
-  Model model_ = Model::random(config_of_shape("tiny"), WeightLayout::kF32, 5);
+  Device cpu_{1};
+  Device& device_ = test::gpu_or(cpu_);
+  Model model_ = test::placed(device_, Model::random(config_of_shape("tiny"), WeightLayout::kF32, 5));
   fs::path directory_;
 };
 
@@ -49,11 +53,13 @@ TEST_F(AdapterTest, ComesBackBitForBit) {
   saved.save(directory_.string(), model_, "chatml", DType::kF32);
   const Adapter loaded = Adapter::load(device_, model_, directory_.string());
   ASSERT_EQ(loaded.parameters().size(), saved.parameters().size());
+  const HostCopy before = saved.host_values();
+  const HostCopy after = loaded.host_values();
   for (size_t i = 0; i < saved.parameters().size(); ++i) {
     const Parameter& a = saved.parameters()[i];
     const Parameter& b = loaded.parameters()[i];
     ASSERT_EQ(a.key, b.key);
-    EXPECT_EQ(0, std::memcmp(saved.flat().ptr<float>() + a.offset, loaded.flat().ptr<float>() + b.offset,
+    EXPECT_EQ(0, std::memcmp(before.view().ptr<float>() + a.offset, after.view().ptr<float>() + b.offset,
                              static_cast<size_t>(a.rows * a.cols) * 4))
         << a.key;
   }
@@ -77,22 +83,22 @@ TEST_F(AdapterTest, WritesAFollowingHeadAsACopy) {
   const Adapter loaded = Adapter::load(device_, model_, directory_.string());
   const TensorView head = loaded.head(loaded.flat());
   ASSERT_FALSE(head.empty());
-  EXPECT_EQ(0, std::memcmp(head.data, saved.embed_tokens(saved.flat()).data, static_cast<size_t>(head.bytes())));
+  EXPECT_EQ(test::host_values(device_, head), test::host_values(device_, saved.embed_tokens(saved.flat())));
 }
 
 TEST_F(AdapterTest, OfAnotherModelIsRefused) {
   made(LoraConfig::parse(4, 8, 0, false, {"q_proj"}, {})).save(directory_.string(), model_, "chatml", DType::kF32);
-  const Model other = Model::random(config_of_shape("tiny"), WeightLayout::kF32, 6);
+  const Model other = test::placed(device_, Model::random(config_of_shape("tiny"), WeightLayout::kF32, 6));
   EXPECT_NE(message_of([&] { Adapter::load(device_, other, directory_.string()); }).find("another model"), std::string::npos);
   fs::remove(directory_ / "tenfold.json");  // without our notes the shapes still tell
   ModelConfig wider = config_of_shape("tiny");
   wider.hidden = 128;
-  const Model wide = Model::random(wider, WeightLayout::kF32, 6);
+  const Model wide = test::placed(device_, Model::random(wider, WeightLayout::kF32, 6));
   const std::string message = message_of([&] { Adapter::load(device_, wide, directory_.string()); });
   EXPECT_NE(message.find("expected shape"), std::string::npos) << message;
   ModelConfig deeper = config_of_shape("tiny");
   deeper.layers = 3;
-  const Model deep = Model::random(deeper, WeightLayout::kF32, 6);
+  const Model deep = test::placed(device_, Model::random(deeper, WeightLayout::kF32, 6));
   const std::string missing = message_of([&] { Adapter::load(device_, deep, directory_.string()); });
   EXPECT_NE(missing.find("is missing"), std::string::npos) << missing;
 }

@@ -8,6 +8,7 @@
 #include "core/tensor.h"
 #include "device/device.h"
 #include "device/exec.h"
+#include "support/device.h"
 
 #include <gtest/gtest.h>
 
@@ -22,12 +23,6 @@
 
 namespace tenfold::test {
 
-/// The GPU that the same cases run on in gpu_test (tests/cuda/main.cpp); null: the CPU.
-inline Device*& gpu() {
-  static Device* device = nullptr;
-  return device;
-}
-
 /// An Exec with its own device and scratch (or the GPU's, which all tests share). A test that runs over its planned scratch
 /// aborts, as the program would.
 struct TestExec {
@@ -39,7 +34,7 @@ struct TestExec {
 
   explicit TestExec(DType compute = DType::kF32, int64_t scratch_bytes = int64_t{64} << 20, int threads = 2)
       : cpu(threads),
-        device(gpu() == nullptr ? cpu : *gpu()),
+        device(gpu_or(cpu)),
         scratch(device.allocate("test scratch", MemoryUse::kWorkspace, scratch_bytes)),
         exec{device, scratch, compute, &profile} {}
 };

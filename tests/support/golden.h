@@ -6,6 +6,7 @@
 #include "format/safetensors.h"
 #include "model/adapter.h"
 #include "model/model.h"
+#include "support/placed.h"
 
 #include <gtest/gtest.h>
 
@@ -13,13 +14,21 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
 
 namespace tenfold::test {
 
-inline std::string golden_path(const std::string& name) { return std::string(TENFOLD_SOURCE_DIR) + "/tests/golden/" + name; }
+/// In the source tree, or beside the program where that is not (dev/bundle --tests).
+inline std::string golden_path(const std::string& name) {
+  namespace fs = std::filesystem;
+  static const fs::path root = fs::exists(TENFOLD_SOURCE_DIR "/tests/golden")
+                                   ? fs::path(TENFOLD_SOURCE_DIR)
+                                   : fs::canonical("/proc/self/exe").parent_path().parent_path();
+  return root / "tests/golden" / name;
+}
 
 /// A tensor of a golden file as a vector; the dtype must be T's.
 template <typename T>
@@ -106,16 +115,18 @@ inline double distance(const std::vector<float>& actual, const std::vector<float
 }
 
 /// Copies a PEFT file's tensors into an adapter of the same parameters; fails on a key or shape that is not there.
-inline void fill_adapter(Adapter& adapter, const SafetensorsFile& file) {
+inline void fill_adapter(Device& device, Adapter& adapter, const SafetensorsFile& file) {
   ASSERT_EQ(file.tensors().size(), adapter.parameters().size());
   for (const Parameter& p : adapter.parameters()) {
     const auto values = golden_values<float>(file, p.key);
     ASSERT_EQ(static_cast<int64_t>(values.size()), p.rows * p.cols) << p.key;
-    std::memcpy(adapter.flat().ptr<float>() + p.offset, values.data(), values.size() * 4);
+    set_values(device, adapter.flat(), values, p.offset);
   }
 }
 
+/// Of a flat array in host memory.
 inline std::vector<float> parameter_values(const Parameter& p, const TensorView& flat) {
+  TENFOLD_CHECK(flat.device == DeviceKind::kCpu, "{} lies on a device", flat.name);
   const float* first = flat.ptr<float>() + p.offset;
   return {first, first + p.rows * p.cols};
 }

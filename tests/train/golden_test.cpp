@@ -26,8 +26,10 @@ std::ostream& operator<<(std::ostream& out, const GradientCase& c) { return out 
 
 struct TrainGolden : ::testing::TestWithParam<GradientCase> {
   SafetensorsFile golden{golden_path("tiny.safetensors")};
-  Device device{2};
-  Model model = Model::load(golden_path(fmt::format("tiny_{}", GetParam().shape)), {.load_in_4bit = GetParam().nf4});
+  Device cpu{2};
+  Device& device = test::gpu_or(cpu);
+  Model model =
+      test::placed(device, Model::load(golden_path(fmt::format("tiny_{}", GetParam().shape)), {.load_in_4bit = GetParam().nf4}));
   Adapter adapter = starting_adapter();
   std::vector<Example> records = test::golden_records(golden, GetParam().shape);
   Scratch scratch;
@@ -41,7 +43,7 @@ struct TrainGolden : ::testing::TestWithParam<GradientCase> {
     LoraConfig config = loaded.config();
     config.tie_embeddings = true;
     Adapter following = Adapter::create(device, model, config, 1);
-    test::fill_adapter(following, SafetensorsFile(directory + "/adapter_model.safetensors"));
+    test::fill_adapter(device, following, SafetensorsFile(directory + "/adapter_model.safetensors"));
     return following;
   }
 
@@ -69,12 +71,13 @@ struct TrainGolden : ::testing::TestWithParam<GradientCase> {
 
   void expect_gradients(const Trainer& trainer) {
     const double allowed = test::backward_tolerance(model.config(), 70);
+    const HostCopy gradients(device, trainer.gradients());
     size_t compared = 0;
     double worst = 0;
     for (const Parameter& p : adapter.parameters()) {
       const auto expected = golden_values<float>(golden, key + "grad." + p.key);
       EXPECT_GT(test::largest(expected), 1e-4) << p.key;  // a gradient of nothing would prove nothing
-      const auto got = test::parameter_values(p, trainer.gradients());
+      const auto got = test::parameter_values(p, gradients.view());
       const double error = test::distance(got, expected);
       worst = std::max(worst, error / allowed);
       EXPECT_LE(error, allowed) << p.key;

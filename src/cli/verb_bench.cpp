@@ -17,6 +17,9 @@ namespace tenfold::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+/// Attention alone is measured at most at this length: beyond it takes minutes, and the rate has long stopped growing.
+constexpr int64_t kLongestAlone = 131072;
+
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 class BenchCeilingsVerb final : public Verb {
@@ -98,8 +101,10 @@ class BenchStepVerb final : public Verb {
     if (on_gpu && !context.common.dry_run) measure_memory(ceilings, *loaded.device);
     for (const int64_t length : options_.lengths) {
       if (context.stop.requested()) return 128 + context.stop.number();
-      if (on_gpu && !context.common.dry_run)
-        measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute, length);
+      if (on_gpu && !context.common.dry_run) {
+        measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute,
+                          std::min(length, kLongestAlone));
+      }
       step(context, loaded, length, ceilings);
     }
     return 0;
@@ -199,7 +204,10 @@ class BenchPrefillVerb final : public Verb {
     if (on_gpu) measure_memory(ceilings, *loaded.device);
     for (const int64_t length : options_.lengths) {
       if (context.stop.requested()) return 128 + context.stop.number();
-      if (on_gpu) measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute, length);
+      if (on_gpu) {
+        measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute,
+                          std::min(length, kLongestAlone));
+      }
       prefill(context, loaded, length, ceilings);
     }
     return 0;

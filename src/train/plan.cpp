@@ -12,8 +12,8 @@
 namespace tenfold {
 namespace {
 
-/// Left free on a GPU when no limit is given: the driver's allocation granules, and what other programs may take meanwhile.
-constexpr int64_t kGpuReserve = int64_t{1} << 30;
+/// Left free on a GPU: the driver's allocation granules, and what other programs may take meanwhile.
+constexpr int64_t kGpuReserve = int64_t{512} << 20;
 /// Moments of this size go to the host: those of a trained embedding, never those of LoRA factors.
 constexpr int64_t kLargeMoments = int64_t{1} << 30;
 /// What the host must win over keeping all on the device, as a share of the step: page-locked memory takes seconds to get, and
@@ -114,8 +114,9 @@ Limit host_limit(const TrainOptions& options) {
 
 Limit memory_limit(const Device& device, const TrainOptions& options) {
   if (device.kind() == DeviceKind::kCpu) return host_limit(options);
-  const int64_t held = device.bytes_in_use() + device.overhead_bytes();
-  return {options.gpu_memory > 0 ? options.gpu_memory : device.free_bytes() + held - kGpuReserve, "--gpu-memory"};
+  // An allowance beyond the card is the card's.
+  const int64_t there = device.free_bytes() + device.bytes_in_use() + device.overhead_bytes() - kGpuReserve;
+  return {options.gpu_memory > 0 ? std::min(options.gpu_memory, there) : there, "--gpu-memory"};
 }
 
 /// What the plan's buffers leave for kept activations.

@@ -92,7 +92,8 @@ class AttentionSlices : public testing::Test {
     const TensorView lse_view = lse_buffer_.view(DType::kF32, {kHeads, kTokens});
     const std::vector<ops::AttentionSegment> whole = {{0, kTokens, 0, kTokens}};
     test::TestExec measure(DType::kBF16, 64);
-    test::TestExec test(DType::kBF16, ops::attention_scratch_bytes(measure.exec, kTokens, kTokens, kHeads, 1, kHeadDim, /*training=*/true));
+    test::TestExec test(DType::kBF16,
+                        ops::attention_scratch_bytes(measure.exec, kTokens, kTokens, kHeads, 1, kHeadDim, /*training=*/true));
     ops::attention_forward(test.exec, q_.view(), k_.view(), v_.view(), whole, scale_, o_.view(), lse_view);
     ops::attention_backward(test.exec, d_o_.view(), q_.view(), k_.view(), v_.view(), o_.view(), lse_view, whole, scale_,
                             {d_q_.view(), d_k_.view(), d_v_.view()});

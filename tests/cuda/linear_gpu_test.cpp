@@ -259,7 +259,8 @@ struct Weights {
   }
 };
 
-TEST(GpuLinear, BandwidthOfFewTokens) {
+// Rates are printed, never asserted: --gtest_also_run_disabled_tests --gtest_filter=GpuBench.*
+TEST(GpuBench, DISABLED_FewTokens) {
   TestExec env(DType::kBF16, int64_t{1} << 20);
   Exec exec{env.device, env.scratch, DType::kBF16, nullptr};
   const double peak = env.device.backend()->copy_gigabytes(exec);
@@ -279,15 +280,11 @@ TEST(GpuLinear, BandwidthOfFewTokens) {
         std::printf("gemv %-5s T %lld %6lld x %5lld: %7.1f us, %6.0f GB/s, %3.0f %% of copy\n",
                     std::string(name_of(layout)).c_str(), static_cast<long long>(t), static_cast<long long>(n),
                     static_cast<long long>(k), seconds * 1e6, rate, 100 * rate / peak);
-        // Small ones wait for their launches.
-        if (n == 128256 && t == 1 && layout != WeightLayout::kQ4_K) {
-          EXPECT_GT(rate, 0.7 * peak) << name_of(layout);
-        }
       }
     }
 }
 
-TEST(GpuLinear, BandwidthOfExpansion) {
+TEST(GpuBench, DISABLED_Expansion) {
   TestExec env(DType::kBF16, 64);
   Exec exec{env.device, env.scratch, DType::kBF16, nullptr};
   const double peak = env.device.backend()->copy_gigabytes(exec);
@@ -301,11 +298,10 @@ TEST(GpuLinear, BandwidthOfExpansion) {
     const double rate = (weights.bytes() + static_cast<double>(n * k) * 2) * 1e-9 / seconds;
     std::printf("expand %-5s %lld x %lld: %6.1f us, %6.0f GB/s, %3.0f %% of copy\n", std::string(name_of(layout)).c_str(),
                 static_cast<long long>(n), static_cast<long long>(k), seconds * 1e6, rate, 100 * rate / peak);
-    EXPECT_GT(rate, 0.7 * peak) << name_of(layout);
   }
 }
 
-TEST(GpuLinear, RateOfTraining) {
+TEST(GpuBench, DISABLED_LinearOfTraining) {
   const int64_t t = 16384, r = 32;
   TestExec env(DType::kBF16, ops::linear_scratch_bytes(TestExec(DType::kBF16, 64).exec, t, 14336, 14336, r));
   Exec exec{env.device, env.scratch, DType::kBF16, nullptr};

@@ -6,7 +6,9 @@
 #include "ops/cuda/bodies.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 namespace tenfold::cuda {
@@ -16,7 +18,9 @@ constexpr int64_t kBlock = 128;                      // queries and keys come in
 constexpr int64_t kGroupBytes = int64_t{576} << 20;  // of cuDNN's backward: above it, a few kv heads at a time
 constexpr int64_t kLeastBytes = int64_t{4} << 20;    // planned for its forward, which may ask more of a shorter run
 constexpr int64_t kAlignment = 256;                  // of its workspace, as cudaMalloc gives
-constexpr int64_t kMostElements = int64_t{1} << 31;  // of a tensor in one call of cuDNN: nothing is promised beyond
+// Of a tensor in one call of cuDNN: beyond, its backward finds rows of o and d_o, and puts those of d_q, at offsets of 32 bits
+// (GpuAttentionLarge.PastTwoToThe31Elements, cuDNN 9.14). Its forward does not.
+constexpr int64_t kMostElements = int64_t{1} << 31;
 
 struct Heads {
   int64_t heads = 0;
@@ -75,9 +79,14 @@ struct Operands {
 
   Heads heads() const { return {q.dim(1), k.dim(1), q.dim(2)}; }
   bool backward() const { return !d_o.empty(); }
+  /// Heads without gaps, as packing them copies whole rows.
+  bool side_by_side() const {
+    const auto dense = [](const TensorView& x) { return x.stride(1) == x.dim(2); };
+    return dense(q) && dense(k) && dense(v) && dense(o) && dense(d_o) && dense(grads.d_q) && dense(grads.d_k) && dense(grads.d_v);
+  }
   bool suits_cudnn() const {
     return takes_cudnn(heads(), q.dtype) && all_aligned({&q, &k, &v, &o}) &&
-           (!backward() || all_aligned({&d_o, &grads.d_q, &grads.d_k, &grads.d_v}));
+           (!backward() || (all_aligned({&d_o, &grads.d_q, &grads.d_k, &grads.d_v}) && side_by_side()));
   }
 };
 
@@ -106,11 +115,92 @@ Sdpa call_of(const Operands& t, const AttentionSegment& s, int64_t first, int64_
   return c;
 }
 
-void copy_columns(Context& context, float* to, int64_t to_stride, const float* from, int64_t from_stride, int64_t cols,
-                  int64_t rows) {
-  const auto bytes = [](int64_t n) { return static_cast<size_t>(n) * sizeof(float); };
+void copy_columns(Context& context, void* to, int64_t to_stride, const void* from, int64_t from_stride, int64_t cols,
+                  int64_t rows, DType dtype) {
+  const auto bytes = [dtype](int64_t n) { return static_cast<size_t>(n * size_of(dtype)); };
   TENFOLD_CUDA(cudaMemcpy2DAsync(to, bytes(std::max(to_stride, cols)), from, bytes(std::max(from_stride, cols)), bytes(cols),
                                  static_cast<size_t>(rows), cudaMemcpyDefault, context.stream()));
+}
+
+/// Whether the backward of so many rows takes its heads packed side by side.
+bool packs(bool backward, int64_t rows, int64_t row_elements) { return backward && rows * row_elements >= kMostElements; }
+
+/// Elements from row to row, the most of these.
+int64_t longest_row(std::initializer_list<const TensorView*> tensors) {
+  int64_t longest = 0;
+  for (const TensorView* t : tensors)
+    if (!t->empty()) longest = std::max(longest, t->stride(0));
+  return longest;
+}
+
+/// The heads of one call, packed: copies of what cuDNN reads, room for what it writes.
+class PackedHeads {
+ public:
+  /// Four tensors of as many heads and rows.
+  PackedHeads(Workspace& scratch, int64_t rows, int64_t heads, int64_t head_dim) : rows_(rows), width_(heads * head_dim) {
+    for (auto& room : rooms_) room = scratch.tensor("packed heads", DType::kBF16, {rows, width_});
+  }
+  /// Copies `from` into room i, whose address and strides replace it.
+  void take(Context& context, size_t i, SdpaTensor& from, int64_t head_dim) {
+    copy_columns(context, rooms_[i].data, width_, from.data, from.row, width_, rows_, DType::kBF16);
+    from = {rooms_[i].data, width_, head_dim};
+  }
+  /// Room i stands for `to` until give() copies it there.
+  SdpaTensor lend(size_t i, int64_t head_dim) const { return {rooms_[i].data, width_, head_dim}; }
+  void give(Context& context, size_t i, const SdpaTensor& to) const {
+    copy_columns(context, to.data, to.row, rooms_[i].data, width_, width_, rows_, DType::kBF16);
+  }
+
+ private:
+  int64_t rows_;
+  int64_t width_;
+  std::array<TensorView, 4> rooms_;
+};
+
+int64_t packed_bytes(int64_t rows, int64_t heads, int64_t head_dim) {
+  return 4 * workspace_bytes(DType::kBF16, {rows, heads * head_dim});
+}
+
+/// The call as cuDNN will see it with its heads packed: what a plan is made for.
+Sdpa with_packed_strides(Sdpa call, bool queries, bool keys) {
+  const auto pack = [&](std::initializer_list<SdpaTensor*> tensors, int64_t heads) {
+    for (SdpaTensor* t : tensors) t->row = heads * call.head_dim, t->head = call.head_dim;
+  };
+  if (queries) pack({&call.q, &call.o, &call.d_o, &call.d_q}, call.heads);
+  if (keys) pack({&call.k, &call.v, &call.d_k, &call.d_v}, call.kv_heads);
+  return call;
+}
+
+/// sdpa_run over tensors too large for one call's offsets: q, o, d_o and d_q of the call's heads packed; k, v, d_k, d_v, too,
+/// where those are as large.
+void run_packed(Exec& exec, Sdpa call, void* workspace, bool queries, bool keys) {
+  Context& context = context_of(exec);
+  const Workspace::Scope scope(exec.scratch);
+  std::optional<PackedHeads> of_queries;
+  std::optional<PackedHeads> of_keys;
+  const SdpaTensor d_q = call.d_q;
+  const SdpaTensor d_k = call.d_k;
+  const SdpaTensor d_v = call.d_v;
+  if (queries) {
+    of_queries.emplace(exec.scratch, call.queries, call.heads, call.head_dim);
+    of_queries->take(context, 0, call.q, call.head_dim);
+    of_queries->take(context, 1, call.o, call.head_dim);
+    of_queries->take(context, 2, call.d_o, call.head_dim);
+    call.d_q = of_queries->lend(3, call.head_dim);
+  }
+  if (keys) {
+    of_keys.emplace(exec.scratch, call.keys, call.kv_heads, call.head_dim);
+    of_keys->take(context, 0, call.k, call.head_dim);
+    of_keys->take(context, 1, call.v, call.head_dim);
+    call.d_k = of_keys->lend(2, call.head_dim);
+    call.d_v = of_keys->lend(3, call.head_dim);
+  }
+  sdpa_run(context, call, workspace);
+  if (queries) of_queries->give(context, 3, d_q);
+  if (keys) {
+    of_keys->give(context, 2, d_k);
+    of_keys->give(context, 3, d_v);
+  }
 }
 
 void* take_workspace(Workspace& scratch, int64_t bytes) {
@@ -130,12 +220,21 @@ bool run_cudnn(Exec& exec, const Operands& t, const AttentionSegment& s) {
   const bool copies = with_lse && h.heads > 1 && t.lse.stride(0) != queries;
   float* const whole = with_lse ? t.lse.ptr<float>() + s.q_begin : nullptr;
   float* const lse = copies ? exec.scratch.tensor("segment lse", DType::kF32, {h.heads, queries}).ptr<float>() : whole;
-  const SdpaPlan& plan = sdpa_plan(context, call_of(t, s, 0, at_once, lse));
+  const bool packs_queries = packs(t.backward(), queries, longest_row({&t.q, &t.o, &t.d_o, &t.grads.d_q}));
+  const bool packs_keys = packs(t.backward(), keys_of(s), longest_row({&t.k, &t.v, &t.grads.d_k, &t.grads.d_v}));
+  const SdpaPlan& plan = sdpa_plan(context, with_packed_strides(call_of(t, s, 0, at_once, lse), packs_queries, packs_keys));
   if (!plan.refusal.empty()) return false;
   void* const workspace = take_workspace(exec.scratch, plan.workspace);
-  if (copies && t.backward()) copy_columns(context, lse, queries, whole, t.lse.stride(0), queries, h.heads);
-  for (int64_t first = 0; first < h.kv_heads; first += at_once) sdpa_run(context, call_of(t, s, first, at_once, lse), workspace);
-  if (copies && !t.backward()) copy_columns(context, whole, t.lse.stride(0), lse, queries, queries, h.heads);
+  if (copies && t.backward()) copy_columns(context, lse, queries, whole, t.lse.stride(0), queries, h.heads, DType::kF32);
+  for (int64_t first = 0; first < h.kv_heads; first += at_once) {
+    const Sdpa call = call_of(t, s, first, at_once, lse);
+    if (packs_queries || packs_keys) {
+      run_packed(exec, call, workspace, packs_queries, packs_keys);
+    } else {
+      sdpa_run(context, call, workspace);
+    }
+  }
+  if (copies && !t.backward()) copy_columns(context, whole, t.lse.stride(0), lse, queries, queries, h.heads, DType::kF32);
   return true;
 }
 
@@ -186,7 +285,7 @@ Sdpa block_call(bool backward, bool with_lse, int64_t queries, int64_t keys, con
     c.d_o = c.d_q = query_rows;
     c.d_k = c.d_v = key_rows;
   }
-  return c;
+  return with_packed_strides(c, packs(backward, queries, query_rows.row), packs(backward, keys, key_rows.row));
 }
 
 int64_t asked_bytes(Context& context, const Sdpa& call) {
@@ -255,7 +354,12 @@ int64_t attention_scratch_bytes(const Exec& exec, int64_t tokens, int64_t keys, 
   Context& context = context_of(exec);
   int64_t workspace = std::max(kLeastBytes, asked_bytes(context, block_call(false, training, queries, whole_keys, h)));
   if (training) workspace = std::max(workspace, backward_workspace(context, queries, whole_keys, h));
-  return std::max(slow, workspace_bytes(DType::kF32, {heads, tokens}) + workspace_bytes(DType::kU8, {workspace + kAlignment}));
+  const Sdpa longest = block_call(training, true, queries, whole_keys, h);
+  int64_t packed = 0;
+  if (packs(training, queries, heads * head_dim)) packed += packed_bytes(queries, longest.heads, head_dim);
+  if (packs(training, whole_keys, kv_heads * head_dim)) packed += packed_bytes(whole_keys, longest.kv_heads, head_dim);
+  return std::max(slow,
+                  workspace_bytes(DType::kF32, {heads, tokens}) + workspace_bytes(DType::kU8, {workspace + kAlignment}) + packed);
 }
 
 void attention_prepare(Exec& exec, int64_t tokens, int64_t keys, int64_t heads, int64_t kv_heads, int64_t head_dim,

@@ -12,7 +12,7 @@ constexpr int kWarps = 8;
 constexpr int kRows = 16;
 constexpr int kCols = 256;  ///< of a warp at a time: two halves of two blocks
 constexpr int kBlocksPerSm = 2;
-constexpr uint32_t kPrefetchedSteps = 4;
+constexpr int kStages = 3;  ///< steps of a warp that are there or on their way: what two blocks of an SM have the room for
 constexpr int kLanes = kWarps * 32 / kRows;  ///< that finish a row
 
 /// What a lane reads of a warp's 16 rows and 256 columns: 32 codes of each half and of rows g and g + 8, where g = lane / 4.
@@ -42,12 +42,36 @@ struct Place {
   }
 };
 
+/// One step of a warp on its way: every lane's own codes and scales, which it alone writes and reads.
+struct Stage {
+  uint4 codes[2][2][32];   ///< [half][row][lane]
+  uint32_t scales[2][32];  ///< [row][lane]
+  float absmax[2][32];     ///< [row][lane]: the nested one, shared by the four blocks
+};
+
 struct Shared {
   uint32_t pairs[256][32];  ///< two codes in bf16, the same in every column
+  Stage stages[kStages][kWarps];
   float nested_code[256];
   float parts[2][kWarps][kRows][kGemvTokens];
   float gate_up[2][kRows];
 };
+
+template <int kBytes>
+__device__ inline void copy_async(void* shared, const void* global) {
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  if constexpr (kBytes == 16)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(global) : "memory");
+}
+/// Closes a group of this thread's copies, which may be empty.
+__device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/// Returns when all of this thread's groups but the last kLeft are there, for this thread.
+template <int kLeft>
+__device__ inline void await_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
 
 __device__ inline void fill(Shared& shared, const Nf4Scales& nf4) {
   const unsigned byte = threadIdx.x;
@@ -68,13 +92,11 @@ __device__ inline uint32_t load_scales(const uint8_t* p, int existing) {
   return bytes;
 }
 
-/// The warp's columns of a step. kWhole: rows are multiples of 256 columns, so all four blocks exist and share a nested scale;
-/// else the row has `row_blocks`, and what lies past them is zero.
-template <bool kWhole>
+/// The warp's columns of a step, as they lie: the row has cols / 64 blocks, and what lies past them is zero.
 __device__ inline Codes load_codes(const GemvTask& task, const Place& place, uint32_t step, int warp, int lane) {
   Codes c;
   const auto row_blocks = static_cast<int>(task.parts[0].w.cols / 64);
-  const int existing = kWhole ? 4 : max(0, min(row_blocks - (static_cast<int>(step) * kWarps + warp) * 4, 4));
+  const int existing = max(0, min(row_blocks - (static_cast<int>(step) * kWarps + warp) * 4, 4));
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const Nf4Scales& nf4 = task.parts[place.part[r]].w.nf4;
@@ -86,17 +108,40 @@ __device__ inline Codes load_codes(const GemvTask& task, const Place& place, uin
       const int own = 2 * half + lane % 4 / 2;
       c.pairs[half][r] = {0, 0, 0, 0};
       c.absmax[half][r] = 0.0F;
-      if (!kWhole && own >= existing) continue;
+      if (own >= existing) continue;
       c.pairs[half][r] = __ldcs(reinterpret_cast<const uint4*>(p + half * 64));
-      if (nf4.absmax8 == nullptr)
-        c.absmax[half][r] = nf4.absmax[first + own];
-      else
-        c.absmax[half][r] = kWhole && half == 1 ? c.absmax[0][r] : nf4.nested_absmax[(kWhole ? first : first + own) >> 8];
+      c.absmax[half][r] = nf4.absmax8 == nullptr ? nf4.absmax[first + own] : nf4.nested_absmax[(first + own) >> 8];
     }
-    if (nf4.absmax8 != nullptr)
-      c.scales[r] = kWhole ? dequantize::load_u32(nf4.absmax8 + first) : load_scales(nf4.absmax8 + first, existing);
-    else
-      c.scales[r] = 0;
+    c.scales[r] = nf4.absmax8 == nullptr ? 0 : load_scales(nf4.absmax8 + first, existing);
+  }
+  return c;
+}
+
+/// Sends a step on its way. Rows of whole 256 columns with double quantisation: all four blocks exist and share a nested scale.
+__device__ inline void send_codes(const GemvTask& task, Stage& stage, const Place& place, uint32_t step, int lane) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const Nf4Scales& nf4 = task.parts[place.part[r]].w.nf4;
+    const uint8_t* p = place.codes[r] + step * (kWarps * kCols / 2);
+    const uint32_t first = place.block[r] + step * (kWarps * 4);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) copy_async<16>(&stage.codes[half][r][lane], p + half * 64);
+    copy_async<4>(&stage.scales[r][lane], nf4.absmax8 + first);
+    copy_async<4>(&stage.absmax[r][lane], nf4.nested_absmax + (first >> 8));
+  }
+}
+
+__device__ inline Codes arrived_codes(const GemvTask& task, const Stage& stage, const Place& place, int lane) {
+  Codes c;
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      c.pairs[half][r] = stage.codes[half][r][lane];
+      c.absmax[half][r] = stage.absmax[r][lane];
+    }
+    c.scales[r] = stage.scales[r][lane];
+    c.offset[r] = task.parts[place.part[r]].w.nf4.nested_offset;
   }
   return c;
 }
@@ -187,51 +232,72 @@ __device__ inline void finish_tile(const GemvTask& task, Shared& shared, int buf
   put_row(task, part, row, 0, gate * sigmoid(gate) * gate_up[in_tile + 8]);
 }
 
-/// Blocks of warps stride over tiles of 16 rows, the warps of one over the columns; what comes next is loaded before what is
-/// there is multiplied.
-template <bool kWhole>
+/// Where a block stands in its tiles and their steps.
+struct Cursor {
+  uint32_t tile;
+  uint32_t step = 0;
+
+  __device__ bool ends_tile(uint32_t steps) const { return step + 1 == steps; }
+  __device__ void advance(uint32_t steps) {
+    const bool ends = ends_tile(steps);
+    tile += ends ? gridDim.x : 0;
+    step = ends ? 0 : step + 1;
+  }
+};
+
+/// Blocks of warps stride over tiles of 16 rows, the warps of one over the columns; kSent: the next steps are on their way to
+/// shared memory while one is multiplied, so that enough of the weight is under way to keep the memory busy.
+template <bool kSent>
 __global__ void __launch_bounds__(kWarps * 32, kBlocksPerSm) nf4_kernel(const __grid_constant__ GemvTask task, uint32_t tiles) {
-  __shared__ Shared shared;
+  extern __shared__ uint4 memory[];
+  Shared& shared = *reinterpret_cast<Shared*>(memory);
   let_next_begin();
   const int warp = static_cast<int>(threadIdx.x / 32);
   const int lane = static_cast<int>(threadIdx.x % 32);
   const auto parts = static_cast<uint32_t>((task.parts[0].w.cols + kCols - 1) / kCols);
   const uint32_t steps = (parts + kWarps - 1) / kWarps;
-  uint32_t tile = blockIdx.x;
-  uint32_t step = 0;
-  Place place(task, tile, warp, lane);
-  Codes codes{};
-  if (warp < parts) codes = load_codes<kWhole>(task, place, 0, warp, lane);
-  // While the kernel before still computes x, what follows is brought nearer: a line a row and warp.
-  for (uint32_t s = 1; s < min(steps, kPrefetchedSteps) && lane % 4 == 0; ++s) {
-    if (s * kWarps + static_cast<uint32_t>(warp) >= parts) break;
-#pragma unroll
-    for (int r = 0; r < 2; ++r) asm volatile("prefetch.global.L2 [%0];" ::"l"(place.codes[r] + s * (kWarps * kCols / 2)));
-  }
+  const auto has_part = [&](const Cursor& at) {
+    return at.tile < tiles && at.step * kWarps + static_cast<uint32_t>(warp) < parts;
+  };
+  Cursor sent{blockIdx.x};
+  Place sent_place(task, sent.tile, warp, lane);
+  const auto send = [&](int slot) {
+    if (has_part(sent)) send_codes(task, shared.stages[slot][warp], sent_place, sent.step, lane);
+    commit_copies();
+    const bool ends = sent.ends_tile(steps);
+    sent.advance(steps);
+    if (ends) sent_place = Place(task, sent.tile, warp, lane);
+  };
+  // Weights are no kernel's output: they begin to arrive while the kernel before still computes x.
+  if constexpr (kSent)
+    for (int slot = 0; slot < kStages; ++slot) send(slot);
   fill(shared, task.parts[0].w.nf4);
   __syncthreads();
   wait_for_previous();
   int buffer = 0;
+  int slot = 0;
   float total[4] = {};
-  while (tile < tiles) {
-    const uint32_t part = step * kWarps + static_cast<uint32_t>(warp);
-    const bool last = step + 1 == steps;
-    const uint32_t next_tile = last ? tile + gridDim.x : tile;
-    const uint32_t next_step = last ? 0 : step + 1;
-    if (last) place = Place(task, next_tile, warp, lane);
-    Codes next = codes;
-    if (next_tile < tiles && next_step * kWarps + static_cast<uint32_t>(warp) < parts)
-      next = load_codes<kWhole>(task, place, next_step, warp, lane);
-    if (part < parts) add_products(task, shared, codes, part, lane, total);
-    if (last) {
-      finish_tile(task, shared, buffer, tile, total);
+  Cursor at{blockIdx.x};
+  Place place(task, at.tile, warp, lane);
+  while (at.tile < tiles) {
+    if constexpr (kSent) await_copies<kStages - 1>();
+    if (has_part(at)) {
+      const Codes codes =
+          kSent ? arrived_codes(task, shared.stages[slot][warp], place, lane) : load_codes(task, place, at.step, warp, lane);
+      add_products(task, shared, codes, at.step * kWarps + static_cast<uint32_t>(warp), lane, total);
+    }
+    // The lane has used what lay in its slot, so it may be written again.
+    if constexpr (kSent) send(slot);
+    slot = slot + 1 == kStages ? 0 : slot + 1;
+    const bool ends = at.ends_tile(steps);
+    if (ends) {
+      finish_tile(task, shared, buffer, at.tile, total);
       buffer ^= 1;  // a warp may begin the next tile while another still reads this one's sums
 #pragma unroll
       for (float& v : total) v = 0.0F;
     }
-    codes = next;
-    tile = next_tile;
-    step = next_step;
+    at.advance(steps);
+    if (ends) place = Place(task, at.tile, warp, lane);
   }
 }
 
@@ -248,11 +314,15 @@ bool takes_nf4(const GemvTask& task, DType x) {
 void gemv_nf4(Context& context, const GemvTask& task) {
   const int64_t tiles = groups_of<kRows>(task);
   const int64_t blocks = std::min(tiles, int64_t{kBlocksPerSm} * context.multiprocessors());
-  const bool whole = task.parts[0].w.cols % kCols == 0 &&
-                     std::all_of(task.parts, task.parts + task.count,
-                                 [](const GemvPart& part) { return reinterpret_cast<uintptr_t>(part.w.nf4.absmax8) % 4 == 0; });
-  launch_overlapped(context, whole ? nf4_kernel<true> : nf4_kernel<false>, dim3(static_cast<unsigned>(blocks)), kWarps * 32, task,
-                    static_cast<uint32_t>(tiles));
+  const bool sent =
+      task.parts[0].w.cols % kCols == 0 && std::all_of(task.parts, task.parts + task.count, [](const GemvPart& part) {
+        const Nf4Scales& nf4 = part.w.nf4;
+        return nf4.absmax8 != nullptr && reinterpret_cast<uintptr_t>(nf4.absmax8) % 4 == 0;
+      });
+  const auto kernel = sent ? nf4_kernel<true> : nf4_kernel<false>;
+  TENFOLD_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(sizeof(Shared))));
+  launch_overlapped<sizeof(Shared)>(context, kernel, dim3(static_cast<unsigned>(blocks)), kWarps * 32, task,
+                                    static_cast<uint32_t>(tiles));
 }
 
 }  // namespace tenfold::cuda

@@ -36,13 +36,14 @@ __device__ inline void prefetch_to_l2(const void* data, int64_t bytes) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(p + at));
 }
 
-/// Launches a kernel that may begin before the one in front of it has ended.
-template <typename... Parameters, typename... Arguments>
+/// Launches a kernel that may begin before the one in front of it has ended, with so much shared memory beside its own.
+template <size_t kSharedBytes = 0, typename... Parameters, typename... Arguments>
 void launch_overlapped(const Context& context, void (*kernel)(Parameters...), dim3 blocks, unsigned threads,
                        Arguments&&... arguments) {
   cudaLaunchConfig_t config{};
   config.gridDim = blocks;
   config.blockDim = dim3(threads);
+  config.dynamicSmemBytes = kSharedBytes;
   config.stream = context.stream();
   cudaLaunchAttribute overlap{};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;

@@ -8,6 +8,7 @@ std::vector<std::unique_ptr<Verb>> make_verbs() {
   verbs.push_back(make_eval_needle_verb());
   verbs.push_back(make_eval_passkey_verb());
   verbs.push_back(make_eval_ppl_verb());
+  verbs.push_back(make_eval_score_verb());
   verbs.push_back(make_generate_verb());
   verbs.push_back(make_chat_verb());
   verbs.push_back(make_data_synth_verb());

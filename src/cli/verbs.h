@@ -10,6 +10,7 @@ std::unique_ptr<Verb> make_train_verb();
 std::unique_ptr<Verb> make_eval_needle_verb();
 std::unique_ptr<Verb> make_eval_passkey_verb();
 std::unique_ptr<Verb> make_eval_ppl_verb();
+std::unique_ptr<Verb> make_eval_score_verb();
 std::unique_ptr<Verb> make_generate_verb();
 std::unique_ptr<Verb> make_chat_verb();
 std::unique_ptr<Verb> make_data_synth_verb();

@@ -242,6 +242,56 @@ TEST_F(ProgramTest, EvaluatesResumesAndReports) {
   expect_refused({"report", folder_ / "hay"}, 2, {"hay"});
 }
 
+TEST_F(ProgramTest, ScoresPredictionsWithoutAModel) {
+  const std::string good = folder_.write(
+      "good.jsonl",
+      R"({"id": "x", "metric": "longbench.qa_f1_score", "prediction": "in Paris", "references": ["Paris"], "all_classes": null}
+{"id": 2, "metric": "topic_eval", "prediction": "Tea!", "references": ["tea"]}
+
+{"id": 3, "metric": "normalize_answer", "prediction": "The \u00c9nd", "references": []}
+{"id": 4, "metric": "infbench.code_debug", "prediction": " A. f", "references": ["f", "A"]}
+)");
+  const Ended ended = run({"eval", "score", "--cases", good});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.out,
+            "{\"id\": \"x\", \"score\": 0.6666666666666666}\n{\"id\": 2, \"score\": {\"accuracy\": 1.0, \"f1\": 1.0}}\n"
+            "{\"id\": 3, \"score\": \"\xC3\xA9nd\"}\n{\"id\": 4, \"score\": 1.0}\n");
+  const Ended strict = run({"eval", "score", "--cases", good, "--strict-reference"});
+  expect_contains(strict.out, {"{\"id\": 4, \"score\": 0.0}"});
+  const Json summary = summary_of(run({"eval", "score", "--cases", good, "--json"}));
+  EXPECT_EQ(summary["cases"], 4);
+  EXPECT_EQ(summary["means"]["infbench.code_debug"], 1.0);
+
+  // A bad line is named, and nothing is scored.
+  const std::string first = R"({"id": 1, "metric": "fuzz.ratio", "prediction": "a", "references": ["a"]})";
+  const auto refused = [&](const std::string& line, const Words& parts) {
+    const Ended bad = run({"eval", "score", "--cases", folder_.write("bad.jsonl", first + "\n" + line + "\n")});
+    EXPECT_EQ(bad.code, 2) << bad.err;
+    EXPECT_EQ(bad.out, "");
+    expect_contains(bad.err, Words{"bad.jsonl:2"} + parts);
+  };
+  refused("{\"id\": 2,", {"invalid JSON"});
+  refused("[1]", {"expected a JSON object"});
+  refused(R"({"metric": "fuzz.ratio", "prediction": "a", "references": ["a"]})", {"id: missing"});
+  refused(R"({"id": [], "metric": "fuzz.ratio", "prediction": "a", "references": ["a"]})", {"id: expected"});
+  refused(R"({"id": 2, "metric": "fuzz.ration", "prediction": "a", "references": ["a"]})", {"fuzz.ration", "fuzz.ratio"});
+  refused(R"({"id": 2, "metric": "fuzz.ratio", "prediction": 5, "references": ["a"]})",
+          {"prediction: expected a string, got number 5"});
+  refused(R"({"id": 2, "metric": "fuzz.ratio", "prediction": "a"})", {"references: missing"});
+  expect_refused({"eval", "score", "--cases", folder_ / "nowhere.jsonl"}, 4, {"nowhere.jsonl"});
+  expect_refused({"eval", "score"}, 2, {"--cases FILE is missing"});
+
+  // A Chinese metric without its tables is refused; the others are scored.
+  const std::string mixed = folder_.write(
+      "mixed.jsonl",
+      first + "\n" + R"({"id": 2, "metric": "longbench.qa_f1_zh_score", "prediction": "a", "references": ["a"]})" + "\n");
+  const Ended part = run({"eval", "score", "--cases", mixed, "--jieba-dir", folder_.path()});
+  EXPECT_EQ(part.code, 2);
+  expect_contains(part.out,
+                  {"{\"id\": 1, \"score\": 100}\n", "{\"id\": 2, \"score\": null, \"refused\": \"longbench.qa_f1_zh_score: "});
+  expect_contains(part.err, {"mixed.jsonl:2", "python3-jieba", "1 of 2 cases were refused"});
+}
+
 TEST_F(ProgramTest, WritesThePublishedSystemsFilesWhenAsked) {
   const std::string text = folder_.write("pg19.txt", [] {
     std::string words;

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "eval/language_model.h"
+#include "eval/metrics/segmenter.h"
 #include "eval/run.h"
 #include "format/json.h"
 #include "format/mapped_file.h"
@@ -28,6 +29,14 @@ inline std::string golden(std::string_view name) {
 inline Tokenizer small_tokenizer(std::string_view name) {
   return Tokenizer::from_json(golden("tokenizer_" + std::string(name) + ".tokenizer.json"));
 }
+
+/// Where jieba's tables are: TENFOLD_JIEBA_DIR, or Debian's place; "" where they are not installed.
+inline std::string jieba_directory() {
+  const char* const named = std::getenv("TENFOLD_JIEBA_DIR");
+  const std::string directory = named != nullptr ? named : std::string(kJiebaDirectory);
+  return std::filesystem::exists(directory + "/dict.txt") ? directory : std::string();
+}
+inline constexpr const char* kNoJieba = "jieba's tables are not here: install python3-jieba or set TENFOLD_JIEBA_DIR";
 
 /// A fresh directory, removed with everything in it.
 class TemporaryDirectory {

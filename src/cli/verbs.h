@@ -9,6 +9,8 @@ namespace tenfold::cli {
 std::unique_ptr<Verb> make_train_verb();
 std::unique_ptr<Verb> make_eval_needle_verb();
 std::unique_ptr<Verb> make_eval_passkey_verb();
+std::unique_ptr<Verb> make_eval_topic_verb();
+std::unique_ptr<Verb> make_eval_mmlu_verb();
 std::unique_ptr<Verb> make_eval_ppl_verb();
 std::unique_ptr<Verb> make_eval_score_verb();
 std::unique_ptr<Verb> make_generate_verb();

@@ -75,11 +75,15 @@ std::string reference_result_dir(const std::string& model, const std::string& ad
 
 void write_reference_layout(const ReferenceLayout& layout, const std::string& task, const GridResult& result) {
   TENFOLD_CHECK(task == "needle" || task == "passkey", "task {}", task);
+  write_reference_layout(layout, python_json(results_of(task, result), /*ensure_ascii=*/true), metrics_of(task, result));
+}
+
+void write_reference_layout(const ReferenceLayout& layout, const std::string& results, const Json& metrics) {
   const std::filesystem::path folder = std::filesystem::path(layout.directory) / layout.result_dir;
   make_directories(folder.string());
-  write_file_atomically((folder / "results.json").string(), python_json(results_of(task, result), /*ensure_ascii=*/true));
+  write_file_atomically((folder / "results.json").string(), results);
   write_file_atomically((folder / "config.json").string(), python_json(layout.arguments, /*ensure_ascii=*/true));
-  append_log(layout, "metrics.log", metrics_of(task, result));
+  append_log(layout, "metrics.log", metrics);
 }
 
 void write_reference_layout(const ReferenceLayout& layout, const std::string& dataset, const PerplexityResult& result,

@@ -25,6 +25,9 @@ std::string reference_result_dir(const std::string& model, const std::string& ad
 /// IoError.
 void write_reference_layout(const ReferenceLayout& layout, const std::string& task, const GridResult& result);
 
+/// The same for a task that makes the text of results.json and the metrics itself.
+void write_reference_layout(const ReferenceLayout& layout, const std::string& results, const Json& metrics);
+
 /// Appends an entry to DATASET.log, which is all that the published perplexity writes. `peak_bytes` is what the process took.
 void write_reference_layout(const ReferenceLayout& layout, const std::string& dataset, const PerplexityResult& result,
                             int64_t peak_bytes);

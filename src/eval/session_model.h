@@ -16,6 +16,7 @@ class SessionModel : public LanguageModel {
   GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids) override {
     return session_.generate(prompt, max_new_tokens, stop_ids);
   }
+  NextLogits next_logits(std::span<const int32_t> prompt) override;
   std::vector<float> score(std::span<const int32_t> ids) override { return session_.score(ids); }
 
  private:

@@ -292,6 +292,38 @@ TEST_F(ProgramTest, ScoresPredictionsWithoutAModel) {
   expect_contains(part.err, {"mixed.jsonl:2", "python3-jieba", "1 of 2 cases were refused"});
 }
 
+TEST_F(ProgramTest, AsksForTopicsAndLetters) {
+  const std::string topics =
+      folder_.write("topics.json", R"({"context": "the water", "question": "What?", "topics": ["water"], "num_topics": 5}
+{"context": "the water again", "question": "What?", "topics": ["fire"], "num_topics": 10}
+)");
+  const Words common = {"--model", model_, "--out", folder_ / "run", "--threads", "1", "--json"};
+  const Words topic =
+      Words{"eval", "topic", "--data", topics, "--max-new-tokens", "4", "--reference-layout", folder_ / "t"} + common;
+  EXPECT_EQ(summary_of(run(topic))["total"], 2);
+  EXPECT_EQ(summary_of(run(topic + Words{"--task", "topic-5", "--num-topics", "5"}))["by_num_topics"].size(), 1U);
+  expect_contains(contents_of(folder_ / "t/metrics.log"), {"Metrics   : {\"accuracy\": {\""});
+
+  const auto row = [](int id, const std::string& query) {
+    return Json{{"query_id", id}, {"subject", "anatomy"}, {"query", query}, {"choices", {"a", "b", "c", "d"}}, {"answer", 1}}
+               .dump() +
+           "\n";
+  };
+  const std::string questions = folder_.write("test.json", row(0, "the water") + row(1, "the fire"));
+  const Words mmlu = Words{"eval", "mmlu", "--eval_data", questions, "--reference-layout", folder_ / "m"} + common;
+  const Json zero = summary_of(run(mmlu));
+  EXPECT_EQ(zero["total"], 2);
+  EXPECT_TRUE(zero["STEM"].is_null());
+  const std::string answers = contents_of(folder_ / "run/eval/mmlu/answers.jsonl");
+  expect_contains(run(mmlu).err, {"2 answers were there already"});
+  EXPECT_EQ(contents_of(folder_ / "run/eval/mmlu/answers.jsonl"), answers);
+  const Json one = summary_of(run(mmlu + Words{"--few-shot", "1", "--examples", questions, "--task", "mmlu-1"}));
+  EXPECT_GT(one["timing"]["reused_tokens"].get<int64_t>(), zero["timing"]["reused_tokens"].get<int64_t>());
+  expect_contains(contents_of(folder_ / "m/metrics.log"), {"Metrics   : {\"STEM\": null, \"Social Sciences\": null"});
+  expect_refused(mmlu + Words{"--few-shot", "5"}, 2, {"--examples FILE is missing"});
+  expect_refused({"eval", "topic", "--model", model_, "--data", questions}, 2, {"test.json:1", "num_topics: missing"});
+}
+
 TEST_F(ProgramTest, WritesThePublishedSystemsFilesWhenAsked) {
   const std::string text = folder_.write("pg19.txt", [] {
     std::string words;

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -88,19 +89,22 @@ class RuleReader : public LanguageModel {
   int64_t capacity() const override { return capacity_; }
   void set_capacity(int64_t capacity) { capacity_ = capacity; }
   GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t>) override {
-    ++questions_;
     GenerateResult result;
     result.prompt_tokens = std::ssize(prompt);
-    while (static_cast<size_t>(result.reused_tokens) < std::min(cache_.size(), prompt.size()) &&
-           cache_[static_cast<size_t>(result.reused_tokens)] == prompt[static_cast<size_t>(result.reused_tokens)]) {
-      ++result.reused_tokens;
-    }
-    cache_.assign(prompt.begin(), prompt.end());
-    reused_.push_back(result.reused_tokens);
+    result.reused_tokens = read(prompt);
     result.ids = tokenizer_.encode(rule_(tokenizer_.decode(prompt)));
     result.stopped = std::ssize(result.ids) <= max_new_tokens;
     if (!result.stopped) result.ids.resize(static_cast<size_t>(max_new_tokens));
     return result;
+  }
+  /// The rule's first token has a logit of 1, all others 0.
+  NextLogits next_logits(std::span<const int32_t> prompt) override {
+    NextLogits next;
+    next.reused_tokens = read(prompt);
+    next.logits.assign(static_cast<size_t>(tokenizer_.vocab_size()), 0.0F);
+    const auto ids = tokenizer_.encode(rule_(tokenizer_.decode(prompt)));
+    if (!ids.empty()) next.logits[static_cast<size_t>(ids[0])] = 1.0F;
+    return next;
   }
   /// A loss that is a function of the position and the token.
   std::vector<float> score(std::span<const int32_t> ids) override {
@@ -116,6 +120,16 @@ class RuleReader : public LanguageModel {
   const std::vector<int64_t>& reused() const { return reused_; }
 
  private:
+  /// Keeps the prompt; returns how much of it was there.
+  int64_t read(std::span<const int32_t> prompt) {
+    ++questions_;
+    const auto [mine, theirs] = std::mismatch(cache_.begin(), cache_.end(), prompt.begin(), prompt.end());
+    const int64_t reused = mine - cache_.begin();
+    cache_.assign(prompt.begin(), prompt.end());
+    reused_.push_back(reused);
+    return reused;
+  }
+
   const Tokenizer& tokenizer_;
   Rule rule_;
   std::vector<int32_t> cache_;

@@ -324,6 +324,35 @@ TEST_F(ProgramTest, AsksForTopicsAndLetters) {
   expect_refused({"eval", "topic", "--model", model_, "--data", questions}, 2, {"test.json:1", "num_topics: missing"});
 }
 
+TEST_F(ProgramTest, AsksLongBenchAndScoresItsFiles) {
+  const std::string data =
+      fs::path(folder_.write("lb/lcc.jsonl", R"({"input": "", "context": "the water", "answers": ["the"], "length": 2}
+{"input": "", "context": "the fire", "answers": ["a"], "length": 2}
+)"))
+          .parent_path()
+          .string();
+  folder_.write("lb/dataset2prompt.json", R"({"lcc": "{context}: "})");
+  folder_.write("lb/dataset2maxlen.json", R"({"lcc": 3})");
+  const Words ask = {"eval",         "longbench",     "--model",   model_, "--data", data,
+                     "--out",        folder_ / "run", "--threads", "1",    "--json", "--reference-layout",
+                     folder_ / "lay"};
+  const Ended asked = run(ask);
+  expect_contains(asked.err, {"without data, left out: narrativeqa, qasper"});
+  const Json summary = summary_of(asked);
+  EXPECT_EQ(summary["tasks"]["lcc"]["questions"], 2);
+  EXPECT_TRUE(summary["mean_of_16"].is_null());
+  const std::string answers = contents_of(folder_ / "run/eval/longbench/answers.jsonl");
+  expect_contains(run(ask).err, {"2 answers were there already"});
+  EXPECT_EQ(contents_of(folder_ / "run/eval/longbench/answers.jsonl"), answers);
+  const fs::path below = fs::path(folder_ / "lay") / fs::path(model_).parent_path().filename() / "tiny.gguf";
+  const Json again = summary_of(run({"eval", "longbench", "--load-result", below.string(), "--json"}));
+  EXPECT_EQ(again["scores"], summary["scores"]);
+  expect_contains(contents_of(folder_ / "lay/metrics.log"),
+                  {"Category_Metrics: {\"Code Completion\": ", "Metrics   : {\"lcc\": "});
+  expect_refused({"eval", "longbench", "--newline-eos", "x"}, 2,
+                 {"--model PATH is missing", "--data PATH is missing", "qa, all or off"});
+}
+
 TEST_F(ProgramTest, WritesThePublishedSystemsFilesWhenAsked) {
   const std::string text = folder_.write("pg19.txt", [] {
     std::string words;

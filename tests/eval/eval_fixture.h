@@ -39,6 +39,19 @@ inline std::string jieba_directory() {
 }
 inline constexpr const char* kNoJieba = "jieba's tables are not here: install python3-jieba or set TENFOLD_JIEBA_DIR";
 
+/// A folder of the development data, which lies beside a checkout and is not shipped: TENFOLD_SHARED_DATA or ../shared/data; ""
+/// where it is not there.
+inline std::string shared_data(std::string_view folder) {
+  const char* const named = std::getenv("TENFOLD_SHARED_DATA");
+  for (const std::string& root : {std::string(named != nullptr ? named : ""), std::string(TENFOLD_SOURCE_DIR) + "/../shared/data",
+                                  std::string(TENFOLD_SOURCE_DIR) + "/../../shared/data"}) {
+    const std::string path = root + "/" + std::string(folder);
+    if (!root.empty() && std::filesystem::is_directory(path)) return path;
+  }
+  return "";
+}
+inline constexpr const char* kNoSharedData = "the development data is not here: set TENFOLD_SHARED_DATA";
+
 /// A fresh directory, removed with everything in it.
 class TemporaryDirectory {
  public:

@@ -86,25 +86,16 @@ class EvalLongBenchVerb final : public Verb {
   static void print(Context& context, const LongBenchResult& result) {
     Console& out = context.console;
     const auto number = [](const Json& value) { return value.is_number() ? fmt::format("{:.2f}", value.get<double>()) : "-"; };
-    out.line(fmt::format("{:<24}{:>10}{:>8}{:>11}{:>7}", "task", "questions", "score", "truncated", "empty"));
-    for (const auto& [name, tally] : result.metrics["tasks"].items()) {
-      out.line(fmt::format("{:<24}{:>10}{:>8.2f}{:>11}{:>7}", name, tally["questions"].get<int64_t>(),
-                           100 * tally["mean"].get<double>(), tally["truncated"].get<int64_t>(),
-                           tally["empty_answers"].get<int64_t>()));
-    }
+    print_tasks(context, result.metrics, /*scale=*/100, /*digits=*/2);
     for (const auto& [category, mean] : result.scores.categories.items())
       out.line(fmt::format("{:<34}{:>8}", category, number(mean)));
     for (const auto& [bucket, scores] : result.buckets) {
       out.line(fmt::format("{:<34}{:>8}", "LongBench-E " + bucket, number(scores.average)));
     }
     out.line(fmt::format("{:<34}{:>8}", "average", number(result.scores.average)));
-    for (const char* field :
-         {"scores", "categories", "avg", "mean_of_14", "mean_of_16", "longbench_e", "tasks", "tasks_without_data"}) {
-      if (result.metrics.contains(field)) context.summary[field] = result.metrics[field];
-    }
-    for (const char* field : {"truncated", "empty_answers", "timing"}) {
-      if (result.metrics.contains(field)) context.summary[field] = result.metrics[field];
-    }
+    add_summary(context, result.metrics,
+                {"scores", "categories", "avg", "mean_of_14", "mean_of_16", "longbench_e", "tasks", "tasks_without_data",
+                 "truncated", "empty_answers", "timing"});
   }
 
   ModelOptions model_;

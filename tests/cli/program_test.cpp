@@ -353,6 +353,20 @@ TEST_F(ProgramTest, AsksLongBenchAndScoresItsFiles) {
                  {"--model PATH is missing", "--data PATH is missing", "qa, all or off"});
 }
 
+TEST_F(ProgramTest, AsksInfiniteBenchAndScoresItsFiles) {
+  const std::string data =
+      folder_.write("ib/passkey.jsonl", R"({"id": 0, "context": "the water 7", "input": "What?", "answer": ["7"], "options": []}
+)");
+  const Words ask = {"eval", "infbench", "--model", model_, "--data", data, "--out", folder_ / "run", "--threads", "1", "--json"};
+  EXPECT_EQ(summary_of(run(ask))["tasks"]["passkey"]["questions"], 1);
+  const std::string answers = contents_of(folder_ / "run/eval/infbench/answers.jsonl");
+  expect_contains(run(ask).err, {"1 answers were there already"});
+  EXPECT_EQ(contents_of(folder_ / "run/eval/infbench/answers.jsonl"), answers);
+  const std::string saved = folder_.write("preds_passkey.jsonl", R"({"id": 0, "prediction": "7.", "ground_truth": "7"})");
+  EXPECT_EQ(summary_of(run({"eval", "infbench", "--load-result", saved, "--json"}))["avg"], 1.0);
+  expect_refused(ask + Words{"--max-length", "1", "--first", "-1"}, 2, {"--max-length: expected 2", "--first: expected 0"});
+}
+
 TEST_F(ProgramTest, WritesThePublishedSystemsFilesWhenAsked) {
   const std::string text = folder_.write("pg19.txt", [] {
     std::string words;

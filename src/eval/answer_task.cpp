@@ -1,6 +1,7 @@
 #include "eval/answer_task.h"
 
 #include "core/error.h"
+#include "core/rng.h"
 
 #include <algorithm>
 #include <utility>
@@ -9,7 +10,7 @@ namespace tenfold {
 
 Json generated_answer(LanguageModel& model, const Tokenizer& tokenizer, const EvalQuestion& question, const Decoding& decoding,
                       EvalTiming& timing) {
-  const GenerateResult generated = model.generate(question.prompt, decoding.max_new_tokens, decoding.stop_ids);
+  const GenerateResult generated = model.generate(question.prompt, decoding.max_new_tokens, decoding.stop_ids, decoding.sampling);
   timing.reused_tokens = generated.reused_tokens;
   timing.new_tokens = static_cast<int64_t>(generated.ids.size());
   timing.prefill_seconds = generated.prefill_seconds;
@@ -36,7 +37,10 @@ AnswerRun run_answers(LanguageModel& model, const Tokenizer& tokenizer, const An
   check_capacity(task.name, task.tokens_needed(), model, "leave out the longest questions");
   const AskFunction ask = [&](const EvalQuestion& question, EvalTiming& timing) {
     const auto index = static_cast<size_t>(&question - task.questions.data());
-    Json answer = generated_answer(model, tokenizer, question, task.decoding(index), timing);
+    Decoding decoding = task.decoding(index);
+    // A question draws alike whichever were asked before, so that a resumed run ends up with the same bytes.
+    if (decoding.sampling.temperature > 0) decoding.sampling.seed = mix64(decoding.sampling.seed, index);
+    Json answer = generated_answer(model, tokenizer, question, decoding, timing);
     answer.update(score(question, answer["output"].get<std::string>()));
     return answer;
   };

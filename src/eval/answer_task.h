@@ -11,11 +11,12 @@
 
 namespace tenfold {
 
-/// How an answer is generated, greedily.
+/// How an answer is generated: greedily, unless told otherwise.
 struct Decoding {
   int64_t max_new_tokens = 0;
-  std::vector<int32_t> stop_ids;
-  bool clean_up = false;  ///< clean_up_tokenization_spaces of the model's tokenizer_config.json
+  std::vector<int32_t> stop_ids = {};
+  bool clean_up = false;          ///< clean_up_tokenization_spaces of the model's tokenizer_config.json
+  SamplingOptions sampling = {};  ///< its seed is that of the task; every question draws from its own
 };
 
 /// Generates the answer to a question and fills its timing. Fields: output (special tokens skipped, not stripped), stopped.

@@ -15,7 +15,7 @@ struct NextLogits {
   double seconds = 0;
 };
 
-/// What an evaluation asks of a model: one answer, or the likelihood of a text. Greedy, one sequence at a time.
+/// What an evaluation asks of a model: one answer, or the likelihood of a text. One sequence at a time.
 class LanguageModel {
  public:
   LanguageModel() = default;
@@ -25,7 +25,8 @@ class LanguageModel {
 
   /// Tokens that a prompt and its answer may take together.
   virtual int64_t capacity() const = 0;
-  virtual GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids) = 0;
+  virtual GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids,
+                                  const SamplingOptions& sampling) = 0;
   virtual NextLogits next_logits(std::span<const int32_t> prompt) = 0;
   /// Negative log-likelihood (natural log) of ids[t] given ids[0..t); 0 at t = 0.
   virtual std::vector<float> score(std::span<const int32_t> ids) = 0;

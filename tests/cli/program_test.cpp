@@ -367,6 +367,27 @@ TEST_F(ProgramTest, AsksInfiniteBenchAndScoresItsFiles) {
   expect_refused(ask + Words{"--max-length", "1", "--first", "-1"}, 2, {"--max-length: expected 2", "--first: expected 0"});
 }
 
+TEST_F(ProgramTest, GeneratesAndCompares) {
+  const std::string data = folder_.write(
+      "talk.jsonl", R"({"conversations": [{"role": "user", "content": "the"}, {"role": "assistant", "content": "water"}]}
+{"text": "the well"}
+)");
+  const Words ask = {"eval", "generation",         "--model",       model_,  "--data", data, "--max-new-tokens", "6", "--threads",
+                     "1",    "--reference-layout", folder_ / "lay", "--json"};
+  const Ended greedy = run(ask + Words{"--out", folder_ / "run"});
+  expect_contains(greedy.err, {"answers of up to 6 tokens, greedy"});
+  EXPECT_EQ(summary_of(greedy)["without_target"], 1);
+  const fs::path below = fs::path(folder_ / "lay") / fs::path(model_).parent_path().filename() / "tiny.gguf";
+  expect_contains(contents_of((below / "talk.result.jsonl").string()), {"\"target\": \"water\", \"index\": 0}"});
+  const Words drawn = ask + Words{"--temperature", "1.5", "--seed", "3"};
+  ASSERT_EQ(run(drawn + Words{"--out", folder_ / "a"}).code, 0);
+  ASSERT_EQ(run(drawn + Words{"--out", folder_ / "b"}).code, 0);
+  const std::string answers = contents_of(folder_ / "a/eval/generation/answers.jsonl");
+  EXPECT_EQ(contents_of(folder_ / "b/eval/generation/answers.jsonl"), answers);
+  EXPECT_NE(contents_of(folder_ / "run/eval/generation/answers.jsonl"), answers);
+  expect_refused(ask + Words{"--do-sample", "--temperature", "0", "--out", folder_ / "c"}, 2, {"--temperature above 0"});
+}
+
 TEST_F(ProgramTest, WritesThePublishedSystemsFilesWhenAsked) {
   const std::string text = folder_.write("pg19.txt", [] {
     std::string words;

@@ -101,7 +101,9 @@ class RuleReader : public LanguageModel {
 
   int64_t capacity() const override { return capacity_; }
   void set_capacity(int64_t capacity) { capacity_ = capacity; }
-  GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t>) override {
+  GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t>,
+                          const SamplingOptions& sampling) override {
+    seeds_.push_back(sampling.seed);
     GenerateResult result;
     result.prompt_tokens = std::ssize(prompt);
     result.reused_tokens = read(prompt);
@@ -131,6 +133,7 @@ class RuleReader : public LanguageModel {
   }
   int64_t questions() const { return questions_; }
   const std::vector<int64_t>& reused() const { return reused_; }
+  const std::vector<uint64_t>& seeds() const { return seeds_; }
 
  private:
   /// Keeps the prompt; returns how much of it was there.
@@ -147,6 +150,7 @@ class RuleReader : public LanguageModel {
   Rule rule_;
   std::vector<int32_t> cache_;
   std::vector<int64_t> reused_;
+  std::vector<uint64_t> seeds_;  ///< of the answers asked for
   int64_t capacity_ = int64_t{1} << 20;
   int64_t questions_ = 0;
 };

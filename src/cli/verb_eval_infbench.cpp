@@ -23,7 +23,7 @@ class EvalInfBenchVerb final : public Verb {
     declare_model(table, model_);
     table.find("model")->required = false;
     table.group("InfiniteBench");
-    table.add_many("data", options_.data, "PATH,...", "Folder of TASK.jsonl, or such files");
+    table.add_many("data", options_.data, "PATH...", "Folder of TASK.jsonl, or such files");
     table.add_many("tasks", options_.tasks, "NAME,...",
                    "Tasks or groups: default (longbook_qa_eng, longbook_sum_eng), all (12); files alone name theirs");
     table.add("prompts", options_.prompts, "FILE",
@@ -31,7 +31,7 @@ class EvalInfBenchVerb final : public Verb {
     table.add("prompt-table", options_.table, "NAME", "Table of that file: mistral or gpt4");
     table.add("first", options_.first, "N", "Only the first N records of each task; 0: all");
     table.add("max-length", options_.max_length, "N", "Tokens of a prompt without its template; longer ones lose their middle");
-    table.add_many("load-result", saved_, "PATH,...",
+    table.add_many("load-result", saved_, "PATH...",
                    "Score saved TASK.json or preds_TASK.jsonl files (or a folder of them), without a model");
     table.add_switch("strict-reference", options_.strict_reference,
                      "Bug-compatible with the published evaluation (docs/guide.md)");

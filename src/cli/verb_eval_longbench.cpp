@@ -22,7 +22,7 @@ class EvalLongBenchVerb final : public Verb {
     declare_model(table, model_);
     table.find("model")->required = false;
     table.group("LongBench");
-    table.add_many("data", options_.data, "PATH,...", "Folder of TASK.jsonl (or TASK_e.jsonl), or such files");
+    table.add_many("data", options_.data, "PATH...", "Folder of TASK.jsonl (or TASK_e.jsonl), or such files");
     table.add_many("tasks", options_.tasks, "NAME,...",
                    "Tasks or groups: default (14), published (16), all (21), e (the 13 of LongBench-E); files alone name theirs");
     table.add("prompts", options_.prompts, "DIR",
@@ -35,7 +35,7 @@ class EvalLongBenchVerb final : public Verb {
         "newline-eos", newline_, "WHICH",
         "Tasks whose answers end at a newline: qa, all, off (default qa; strict: all where the checkpoint lists several ends)");
     table.add("jieba-dir", options_.jieba_directory, "DIR", "Tables of jieba 0.42.1, for the Chinese tasks");
-    table.add_many("load-result", saved_, "PATH,...", "Score saved TASK.json files (or a folder of them), without a model");
+    table.add_many("load-result", saved_, "PATH...", "Score saved TASK.json files (or a folder of them), without a model");
     table.add_switch("strict-reference", options_.strict_reference,
                      "Bug-compatible with the published evaluation (docs/guide.md)");
     declare_eval_output(table, output_, "longbench");

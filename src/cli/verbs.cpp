@@ -12,6 +12,7 @@ std::vector<std::unique_ptr<Verb>> make_verbs() {
   verbs.push_back(make_eval_longbench_verb());
   verbs.push_back(make_eval_infbench_verb());
   verbs.push_back(make_eval_generation_verb());
+  verbs.push_back(make_eval_ruler_verb());
   verbs.push_back(make_eval_ppl_verb());
   verbs.push_back(make_eval_score_verb());
   verbs.push_back(make_generate_verb());

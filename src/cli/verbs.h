@@ -14,6 +14,7 @@ std::unique_ptr<Verb> make_eval_mmlu_verb();
 std::unique_ptr<Verb> make_eval_longbench_verb();
 std::unique_ptr<Verb> make_eval_infbench_verb();
 std::unique_ptr<Verb> make_eval_generation_verb();
+std::unique_ptr<Verb> make_eval_ruler_verb();
 std::unique_ptr<Verb> make_eval_ppl_verb();
 std::unique_ptr<Verb> make_eval_score_verb();
 std::unique_ptr<Verb> make_generate_verb();

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 
 namespace tenfold {
@@ -23,10 +24,23 @@ bool holds(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+/// Names given one by one or with commas between.
+std::vector<std::string> split_names(const std::vector<std::string>& given) {
+  std::vector<std::string> names;
+  for (const std::string& text : given) {
+    for (size_t at = 0; at <= text.size();) {
+      const size_t end = std::min(text.find(',', at), text.size());
+      if (end > at) names.push_back(text.substr(at, end - at));
+      at = end + 1;
+    }
+  }
+  return names;
+}
+
 /// The tasks that the names and groups stand for; `named` gets those that were named themselves.
 std::vector<std::string> expand(const std::vector<std::string>& wanted, const TaskNames& names, std::vector<std::string>& named) {
   std::vector<std::string> all;
-  for (const std::string& name : wanted) {
+  for (const std::string& name : split_names(wanted)) {
     const auto group = std::find_if(names.groups.begin(), names.groups.end(), [&](const auto& g) { return g.first == name; });
     if (group != names.groups.end()) {
       all.insert(all.end(), group->second.begin(), group->second.end());
@@ -108,6 +122,15 @@ std::vector<TaskTally> tally_by_task(const std::vector<Answered>& answers) {
     tally.empty += answer.output.empty() ? 1 : 0;
   }
   return tallies;
+}
+
+std::vector<std::string> expand_tasks(const std::vector<std::string>& wanted, const TaskNames& names) {
+  std::vector<std::string> named;
+  const std::vector<std::string> asked = expand(wanted, names, named);
+  std::vector<std::string> out;
+  std::copy_if(names.tasks.begin(), names.tasks.end(), std::back_inserter(out),
+               [&](const std::string& task) { return holds(asked, task); });
+  return out;
 }
 
 TaskFiles find_task_files(const std::vector<std::string>& data, const std::vector<std::string>& wanted, const TaskNames& names) {

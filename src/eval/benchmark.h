@@ -70,6 +70,10 @@ struct TaskNames {
   std::function<std::string(const std::string& path)> task_of_file;      ///< of a file whose name does not say it; "" if unknown
 };
 
+/// The tasks that the names and groups stand for (commas may join them), in the benchmark's order, each once; InputError on an
+/// unknown name.
+std::vector<std::string> expand_tasks(const std::vector<std::string>& wanted, const TaskNames& names);
+
 /// `data`: folders that hold TASK.jsonl, and files (TASK.jsonl, TASK.anything.jsonl or a file that says its task). `wanted`:
 /// names of tasks and groups; empty takes the tasks of the files named, and the first group of folders. A task of a group may
 /// lack its file; one that is named may not. InputError: an unknown name, a task without its file or with two, nothing at all.

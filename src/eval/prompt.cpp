@@ -8,10 +8,11 @@
 
 namespace tenfold {
 
-std::vector<int32_t> chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, std::string text, bool clean_up) {
+std::vector<int32_t> chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, std::string text, bool clean_up,
+                                 std::string_view answer) {
   if (chat.name() == "no") text = tokenizer.decode(tokenizer.encode(text), {.skip_special = true, .clean_up = clean_up});
   const std::vector<ChatMessage> turns = {{"user", std::move(text)}};
-  const std::string prompt = chat.render_text(turns, /*add_generation_prompt=*/true);
+  const std::string prompt = chat.render_text(turns, /*add_generation_prompt=*/true).append(answer);
   return tokenizer.encode(prompt, {.add_bos = tokenizer.adds_bos(), .parse_special = true});
 }
 

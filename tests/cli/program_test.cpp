@@ -388,6 +388,24 @@ TEST_F(ProgramTest, GeneratesAndCompares) {
   expect_refused(ask + Words{"--do-sample", "--temperature", "0", "--out", folder_ / "c"}, 2, {"--temperature above 0"});
 }
 
+TEST_F(ProgramTest, AsksRuler) {
+  const std::string text = folder_.write("novel.txt", [] {
+    std::string words;
+    for (int i = 0; i < 400; ++i)
+      words += std::string("wate") + static_cast<char>('a' + i % 26) + static_cast<char>('a' + i / 26) + " ";
+    return words;
+  }());
+  const Words ask = {
+      "eval",      "ruler", "--model", model_,          "--haystack", text, "--tasks", "vt,niah_single_1", "--lengths", "2000",
+      "--samples", "1",     "--out",   folder_ / "run", "--threads",  "1",  "--json"};
+  const Json summary = summary_of(run(ask));
+  EXPECT_EQ(summary["questions"], 2);
+  EXPECT_TRUE(summary["effective_length"].is_null());
+  EXPECT_EQ(summary["lengths"][0]["tasks"]["vt"]["questions"], 1);
+  expect_contains(run(ask).err, {"2 answers were there already"});
+  expect_refused(ask + Words{"--samples", "0", "--reference-layout", "x"}, 2, {"--samples: expected 1", "has no RULER"});
+}
+
 TEST_F(ProgramTest, WritesThePublishedSystemsFilesWhenAsked) {
   const std::string text = folder_.write("pg19.txt", [] {
     std::string words;

@@ -7,6 +7,7 @@
 #include "eval/metrics/longbench.h"
 #include "eval/metrics/numbers.h"
 #include "eval/metrics/rouge.h"
+#include "eval/metrics/ruler.h"
 #include "eval/metrics/text.h"
 #include "format/names.h"
 #include "text/case.h"
@@ -88,21 +89,6 @@ Json generation_rouge(const MetricCase& c, bool strict) {
     l = std::max(l, whole);
   }
   return {{"rouge-1", one}, {"rouge-2", two}, {"rouge-l", strict ? two : l}};
-}
-
-/// RULER's clean-up of a prediction: stripped, control characters as line ends.
-std::string ruler_text(std::string_view prediction) {
-  std::string text(strip(prediction));
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20; }, '\n');
-  return lower_case(strip(text));
-}
-/// Share of the references that the prediction contains.
-double ruler_share(const MetricCase& c) {
-  const std::string text = ruler_text(c.prediction);
-  int64_t found = 0;
-  for (size_t i = 0; i < c.references.size(); ++i) found += contains(text, lower_case(text_at(c, i))) ? 1 : 0;
-  return c.references.empty() ? 0.0 : static_cast<double>(found) / static_cast<double>(c.references.size());
 }
 
 /// The letter after LongBench v2's sentence, with brackets or else without; null where there is none.
@@ -251,8 +237,9 @@ std::span<const ScoreFunctions::Metric> ScoreFunctions::all() {
       {"generation.rouge", kTexts,
        [](Scorer& s, const MetricCase& c) { return generation_rouge(c, s.options_.strict_reference); }},
       {"ruler.string_match_all", kTexts,
-       [](Scorer&, const MetricCase& c) -> Json { return python_round(100 * ruler_share(c), 2); }},
-      {"ruler.string_match_part", kTexts, [](Scorer&, const MetricCase& c) -> Json { return ruler_share(c) > 0 ? 100.0 : 0.0; }},
+       [](Scorer&, const MetricCase& c) -> Json { return python_round(100 * ruler_share(c.prediction, texts(c)), 2); }},
+      {"ruler.string_match_part", kTexts,
+       [](Scorer&, const MetricCase& c) -> Json { return ruler_share(c.prediction, texts(c)) > 0 ? 100.0 : 0.0; }},
       {"longbench_v2.extract_answer", kNone, [](Scorer&, const MetricCase& c) { return answer_letter(c.prediction); }},
       {"normalize_answer", kNone, [](Scorer&, const MetricCase& c) -> Json { return normalize_answer(c.prediction); }},
       {"normalize_zh_answer", kNone, [](Scorer&, const MetricCase& c) -> Json { return normalize_zh_answer(c.prediction); }},

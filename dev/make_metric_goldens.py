@@ -1,8 +1,10 @@
 """Golden scores for tests/eval/metrics_test.cpp, from the packages that the published evaluation uses.
 
-Run with rouge 1.0.1, fuzzywuzzy 0.18 over rapidfuzz (python-Levenshtein >= 0.21) and numpy installed:
+Run with rouge 1.0.1, fuzzywuzzy 0.18 over rapidfuzz (python-Levenshtein >= 0.21), jieba 0.42.1 and numpy installed:
     python dev/make_metric_goldens.py > tests/golden/metrics.jsonl
+dev/make_case_goldens.py makes the cases of `tenfold eval score`.
 """
+import difflib
 import importlib.metadata as metadata
 import json
 import math
@@ -11,6 +13,7 @@ import re
 import struct
 import sys
 
+import jieba
 import numpy
 from fuzzywuzzy import fuzz
 from rouge import Rouge
@@ -37,12 +40,16 @@ def fuzz_case(a, b):
     out(kind="fuzz", a=a, b=b, ratio=fuzz.ratio(a, b))
 
 
+def is_word(code_point):
+    return code_point < 0x1C80 and re.match(r"\w", chr(code_point)) is not None
+
+
 def sentence(rng, longest):
     return " ".join(rng.choice(WORDS) for _ in range(rng.randint(0, longest)))
 
 
 def main():
-    names = ("rouge", "fuzzywuzzy", "rapidfuzz", "Levenshtein", "numpy")
+    names = ("rouge", "fuzzywuzzy", "rapidfuzz", "Levenshtein", "numpy", "jieba")
     out(kind="made_by", python=sys.version.split()[0], **{n: metadata.version(n) for n in names})
     rng = random.Random(7)
     perfect = "The best thing to do in San Francisco is sitting in Dolores Park and eating a hamburg on a sunny day."
@@ -93,6 +100,41 @@ def main():
     for text in ("a  b", " \u3000x\x1cy\u200bz ", "no 12 3", "\u0663\u0664x5", "x\U0001d7ce\U0001d7cf", "", " ", "²³ 7", "１２３", "abc"):
         digits = re.search(r"\d+", text)
         out(kind="text", text=text, words=text.split(), strip=text.strip(), digits=digits.group(0) if digits else "", points=len(text))
+
+    # Every character that case mapping changes, as one text (sigmas among neighbours) and each alone after a letter.
+    mapped = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and (chr(c).lower() != chr(c) or chr(c).upper() != chr(c))]
+    for text in ["".join(mapped[i:i + 200]) for i in range(0, len(mapped), 200)] + ["ΟΔΥΣΣΕΥΣ ΣΑΣ", "ΑΣ.", "ΑΣ.Α", "Σ", "1Σ", "ªΣ", "AΣ\u0301", "A\u0301Σ b",
+                 "ʰΣ", "AΣʰ", "AΣʰb", "ⓐΣ", "İstanbul", "ŒUVRE ß ﬃ", "ᾳ ᾼ ᾟ", "A'Σ'", "A:Σ:B", "\U0001F130Σ", "中Σ"]:
+        out(kind="case", text=text, lower=text.lower(), upper=text.upper())
+    edges = [c for c in range(0x1C81) if (c > 0 and is_word(c - 1)) != is_word(c)]
+    out(kind="words", edges=edges)  # where \\w begins and ends, in turn; beyond, newer Unicode has more letters
+
+    junk = "the quick brown fox jumps over the lazy dog. " * 6
+    for a, b in (("", ""), ("a", ""), ("", "a"), ("abcd", "bcde"), ("private", "a private thing"), ("Location", "the location is unknown"),
+                 ("tide", "diet"), ("diet", "tide"), ("the lazy dog", junk), ("quick", junk), ("e e e", junk), (junk, "quick dog"), ("x" * 9, "x" * 300),
+                 ("xy", "x" * 199), ("xy", "x" * 200), (" the", " " * 150 + "the" * 30), ("类别", "新闻类别：类别"), ("\U0001f600a", "a\U0001f600a")):
+        out(kind="difflib", a=a, b=b, ratio=difflib.SequenceMatcher(None, a, b).ratio())
+    for n in (20, 198, 199, 200, 201, 350, 900):
+        for _ in range(4):
+            a, b = ("".join(rng.choice("abcde fg") for _ in range(k)) for k in (rng.randint(1, 40), n))
+            out(kind="difflib", a=a, b=b, ratio=difflib.SequenceMatcher(None, a, b).ratio())
+
+    for text in chinese(rng):
+        out(kind="cut", text=text, words=list(jieba.cut(text, cut_all=False)))
+
+
+CHINESE = ["我来到北京清华大学", "他来到了网易杭研大厦", "小明硕士毕业于中国科学院计算所，后在日本京都大学深造", "", "a", "，", "\r\n \t\u3000", "C++和c#是什么关系？11+122=133，是吗？PI=3.14159",
+           "你认识那个和主席握手的的哥吗？他开一辆黑色的士。", "枪杆子中出政权", "张三风同学走上了不归路", "阿Q腰间挂着BB机手里拿着大哥大，说：我一般吃饭不AA制的。", "在1号店能买到小S和大S八卦的书，还有3D电视。",
+           "雷猴回归人间。", "工信处女干事每月经过下属科室都要亲口交代24口交换机等技术性器件的安装工作", "IBM%-100.5%涨了3.5.6%a.b#x&y_z--", "价格是12.50%元,而不是１２.５％", "隣の客はよく柿食う客だ", "韓國語 한국어와 中文",
+           "\U0001f600你好\U0001f600世界\U0001f680", "鿕鿖㐀𠀀龥龦", "沙瑞金向毛娅打听他们家在京州的别墅", "乒乓球拍卖完了", "永和服装饰品有限公司", "结过婚的和尚未结过婚的", "的的的的的的的的", "龘龘靐齉爩鱻麤",
+           "T恤4.5折B超AT&T", "１９９９年１２月31日 晚上８点", "\u00a0空\u200b格\u2028行\x1c分", "Ａ股和H股。「引号」《书名》", "她说的确实在理", "南京市长江大桥欢迎您" * 12]
+
+
+def chinese(rng):
+    yield from CHINESE
+    pieces = list("的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长知民样现分将外但身些与高意进把法此实回二理美点月明其种声全工己话儿者向情部正名定女问力机给等几很业最间新什打便位因重被走电四第门相次东政海口使教西再平真听世气信北少关并内加化由却代军产入先山五太水万市眼体别处总才场师书比住员九笑性通目华报立马命张活难神数件安表原车白应路期叫死常提感金何更反合放做系计或司利受光王果亲界及今京务制解各任至清物台象记边共风战干接它许八特觉望直服毛林题建南度统色字请交爱让认算论百吃义科怎元社术结六功指思非流每青管夫连远资队跟带花快条院变联言权往展该领传近留红治决周保达办运武半候七必城父强步完革深区即求品士转量空甚众技轻程告江语英基派满式李息写呢识极令黄德收脸钱党倒未持取设始版双历越史商千片容研像找友孩站广改议形委早房音火际则首单据导影失拿网香似斯专石若兵弟谁校读志飞观争究包组造落视济喜离虽坏兴") + ["A", "b2", "3.14", "50%", " ", "，", "。", "-", "+", "\n", "鑫", "靐", "喆"]
+    for _ in range(60):
+        yield "".join(rng.choice(pieces) for _ in range(rng.randint(2, 60)))
 
 
 main()

@@ -23,6 +23,7 @@ constexpr std::array kAliases = {
     Pair{"base-model", "model"},
     Pair{"lora", "adapter"},
     Pair{"train-data", "data"},
+    Pair{"eval-data", "data"},
     Pair{"load-in-4-bit", "load-in-4bit"},
     Pair{"num-train-epochs", "epochs"},
     Pair{"max-steps", "steps"},

@@ -86,6 +86,21 @@ EvalCallbacks eval_callbacks(const Context& context, Progress& progress) {
   return callbacks;
 }
 
+void print_tasks(Context& context, const Json& metrics, double scale, int digits) {
+  context.console.line(fmt::format("{:<24}{:>10}{:>8}{:>11}{:>7}", "task", "questions", "score", "truncated", "empty"));
+  for (const auto& [name, tally] : metrics.at("tasks").items()) {
+    context.console.line(fmt::format("{:<24}{:>10}{:>8.{}f}{:>11}{:>7}", name, tally.at("questions").get<int64_t>(),
+                                     scale * tally.at("mean").get<double>(), digits, tally.at("truncated").get<int64_t>(),
+                                     tally.at("empty_answers").get<int64_t>()));
+  }
+}
+
+void add_summary(Context& context, const Json& metrics, std::initializer_list<const char*> fields) {
+  for (const char* field : fields) {
+    if (metrics.contains(field)) context.summary[field] = metrics[field];
+  }
+}
+
 int eval_exit(Context& context, const EvalRun& run, size_t questions, const std::string& directory) {
   if (run.resumed > 0) context.console.note(fmt::format("{} answers were there already", run.resumed));
   if (!run.interrupted) {

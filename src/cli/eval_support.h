@@ -7,6 +7,7 @@
 #include "eval/session_model.h"
 #include "infer/session.h"
 
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,12 @@ std::unique_ptr<Session> open_session(LoadedModel& loaded, int64_t capacity, con
 EvalCallbacks eval_callbacks(const Context& context, Progress& progress);
 /// Says what an interrupted evaluation has kept; returns the exit code.
 int eval_exit(Context& context, const EvalRun& run, size_t questions, const std::string& directory);
+
+/// A benchmark's tasks as its metrics have them (`tasks`: {name: {questions, mean, truncated, empty_answers}}), a line each; the
+/// mean times `scale`.
+void print_tasks(Context& context, const Json& metrics, double scale, int digits);
+/// Puts those of the fields that the metrics have into the --json summary.
+void add_summary(Context& context, const Json& metrics, std::initializer_list<const char*> fields);
 
 /// What every evaluation does with a task once it is made: a dry run says what would be asked; else a session is opened,
 /// `ask(model, callbacks)` runs the task under a progress bar and `tell(result)` says what came of it. `unit` is what the

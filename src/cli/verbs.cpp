@@ -7,7 +7,14 @@ std::vector<std::unique_ptr<Verb>> make_verbs() {
   verbs.push_back(make_train_verb());
   verbs.push_back(make_eval_needle_verb());
   verbs.push_back(make_eval_passkey_verb());
+  verbs.push_back(make_eval_topic_verb());
+  verbs.push_back(make_eval_mmlu_verb());
+  verbs.push_back(make_eval_longbench_verb());
+  verbs.push_back(make_eval_infbench_verb());
+  verbs.push_back(make_eval_generation_verb());
+  verbs.push_back(make_eval_ruler_verb());
   verbs.push_back(make_eval_ppl_verb());
+  verbs.push_back(make_eval_score_verb());
   verbs.push_back(make_generate_verb());
   verbs.push_back(make_chat_verb());
   verbs.push_back(make_data_synth_verb());

@@ -9,7 +9,14 @@ namespace tenfold::cli {
 std::unique_ptr<Verb> make_train_verb();
 std::unique_ptr<Verb> make_eval_needle_verb();
 std::unique_ptr<Verb> make_eval_passkey_verb();
+std::unique_ptr<Verb> make_eval_topic_verb();
+std::unique_ptr<Verb> make_eval_mmlu_verb();
+std::unique_ptr<Verb> make_eval_longbench_verb();
+std::unique_ptr<Verb> make_eval_infbench_verb();
+std::unique_ptr<Verb> make_eval_generation_verb();
+std::unique_ptr<Verb> make_eval_ruler_verb();
 std::unique_ptr<Verb> make_eval_ppl_verb();
+std::unique_ptr<Verb> make_eval_score_verb();
 std::unique_ptr<Verb> make_generate_verb();
 std::unique_ptr<Verb> make_chat_verb();
 std::unique_ptr<Verb> make_data_synth_verb();

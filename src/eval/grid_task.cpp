@@ -1,6 +1,7 @@
 #include "eval/grid_task.h"
 
 #include "core/error.h"
+#include "eval/answer_task.h"
 
 #include <algorithm>
 #include <set>
@@ -99,13 +100,6 @@ Json metrics_of(const GridResult& result, const GridTask& task, std::string_view
   return metrics;
 }
 
-void check_capacity(const GridTask& task, const LanguageModel& model) {
-  if (task.tokens_needed() <= model.capacity()) return;
-  throw_input(
-      "eval {}: the longest prompt and its answer take {} tokens, but the session was made for {}; ask for shorter --lengths",
-      task.name, task.tokens_needed(), model.capacity());
-}
-
 size_t index_of(const std::vector<int64_t>& values, int64_t value) {
   return static_cast<size_t>(std::find(values.begin(), values.end(), value) - values.begin());
 }
@@ -164,19 +158,15 @@ Json grid_config(const GridOptions& options, std::string_view task, const std::s
 GridResult run_grid(LanguageModel& model, const Tokenizer& tokenizer, const GridTask& task, const ScoreFunction& score,
                     std::string_view score_name, std::string_view exact_name, const EvalRunOptions& options,
                     const EvalCallbacks& callbacks) {
-  check_capacity(task, model);
+  check_capacity(task.name, task.tokens_needed(), model, "ask for shorter --lengths");
   const auto scored = [&](const EvalQuestion& question, const std::string& output) {
     return cell_of({{"output", output}}, question, score);
   };
+  const Decoding decoding = {task.options.max_new_tokens, task.options.stop_ids, task.options.clean_up};
   const AskFunction ask = [&](const EvalQuestion& question, EvalTiming& timing) {
-    const GenerateResult generated = model.generate(question.prompt, task.options.max_new_tokens, task.options.stop_ids);
-    timing.reused_tokens = generated.reused_tokens;
-    timing.new_tokens = static_cast<int64_t>(generated.ids.size());
-    timing.prefill_seconds = generated.prefill_seconds;
-    timing.decode_seconds = generated.decode_seconds;
-    const std::string output = tokenizer.decode(generated.ids, {.skip_special = true, .clean_up = task.options.clean_up});
-    const GridCell cell = scored(question, output);
-    Json answer = {{"output", output}, {"stopped", generated.stopped}, {"hit", cell.hit}};
+    Json answer = generated_answer(model, tokenizer, question, decoding, timing);
+    const GridCell cell = scored(question, answer["output"].get<std::string>());
+    answer["hit"] = cell.hit;
     answer[std::string(exact_name)] = cell.exact;
     answer[std::string(score_name)] = cell.score;
     return answer;

@@ -70,14 +70,4 @@ int64_t PromptParts::position(int64_t depth) const {
   return description + python_round(span / 100.0);
 }
 
-std::vector<int32_t> chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, std::span<const int32_t> message,
-                                 bool clean_up) {
-  std::string text = tokenizer.decode(message, {.skip_special = false, .clean_up = clean_up});
-  // The template `no` is decode(encode(message)) without special tokens (evaluations.md 1.4).
-  if (chat.name() == "no") text = tokenizer.decode(tokenizer.encode(text), {.skip_special = true, .clean_up = clean_up});
-  const std::vector<ChatMessage> turns = {{"user", std::move(text)}};
-  const std::string prompt = chat.render_text(turns, /*add_generation_prompt=*/true);
-  return tokenizer.encode(prompt, {.add_bos = tokenizer.adds_bos(), .parse_special = true});
-}
-
 }  // namespace tenfold

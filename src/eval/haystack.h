@@ -1,11 +1,9 @@
 #pragma once
 
-#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 #include <cstdint>
 #include <map>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -44,10 +42,5 @@ struct PromptParts {
   /// 100).
   int64_t position(int64_t depth) const;
 };
-
-/// A user turn of tokens as the published evaluation asks it (evaluations.md 1.5): decoded, put into the template, encoded again
-/// with BOS where the tokenizer adds one. The length drifts by a few tokens at splices.
-std::vector<int32_t> chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, std::span<const int32_t> message,
-                                 bool clean_up);
 
 }  // namespace tenfold

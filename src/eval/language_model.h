@@ -8,7 +8,14 @@
 
 namespace tenfold {
 
-/// What an evaluation asks of a model: one answer, or the likelihood of a text. Greedy, one sequence at a time.
+/// What follows a prompt, not yet sampled.
+struct NextLogits {
+  std::vector<float> logits;  ///< (V), after the last token
+  int64_t reused_tokens = 0;  ///< of the prompt, found in the cache
+  double seconds = 0;
+};
+
+/// What an evaluation asks of a model: one answer, or the likelihood of a text. One sequence at a time.
 class LanguageModel {
  public:
   LanguageModel() = default;
@@ -18,7 +25,9 @@ class LanguageModel {
 
   /// Tokens that a prompt and its answer may take together.
   virtual int64_t capacity() const = 0;
-  virtual GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids) = 0;
+  virtual GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids,
+                                  const SamplingOptions& sampling) = 0;
+  virtual NextLogits next_logits(std::span<const int32_t> prompt) = 0;
   /// Negative log-likelihood (natural log) of ids[t] given ids[0..t); 0 at t = 0.
   virtual std::vector<float> score(std::span<const int32_t> ids) = 0;
 };

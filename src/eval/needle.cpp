@@ -4,6 +4,7 @@
 #include "eval/haystack.h"
 #include "eval/metrics/rouge.h"
 #include "eval/metrics/text.h"
+#include "eval/prompt.h"
 #include "eval/wording.h"
 
 #include <algorithm>

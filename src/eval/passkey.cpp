@@ -5,6 +5,7 @@
 #include "eval/haystack.h"
 #include "eval/metrics/fuzz.h"
 #include "eval/metrics/text.h"
+#include "eval/prompt.h"
 #include "eval/wording.h"
 
 #include <utility>

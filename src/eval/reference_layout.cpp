@@ -48,7 +48,7 @@ Json metrics_of(const std::string& task, const GridResult& result) {
   return {{"accuracy", by_cell(result, [](const GridCell& cell) { return cell.exact ? 1.0 : 0.0; })}, {"fuzz", scores}};
 }
 
-void append_log(const ReferenceLayout& layout, const std::string& name, const Json& metrics) {
+void append_log(const ReferenceLayout& layout, const std::string& name, const Json& metrics, const Json& categories = nullptr) {
   LineAppender log((std::filesystem::path(layout.directory) / name).string(), /*sync=*/true);
   const auto line = [&](std::string_view key, const Json& value) {
     log.append(fmt::format("{:<10}: {}", key, python_json(value, /*ensure_ascii=*/false)));
@@ -56,6 +56,7 @@ void append_log(const ReferenceLayout& layout, const std::string& name, const Js
   line("Time", local_time(layout.unix_time));
   line("Command", layout.command);
   line("Args", layout.arguments);
+  if (!categories.is_null()) line("Category_Metrics", categories);
   line("Metrics", metrics);
   log.append("");
 }
@@ -75,11 +76,20 @@ std::string reference_result_dir(const std::string& model, const std::string& ad
 
 void write_reference_layout(const ReferenceLayout& layout, const std::string& task, const GridResult& result) {
   TENFOLD_CHECK(task == "needle" || task == "passkey", "task {}", task);
+  write_reference_layout(layout, python_json(results_of(task, result), /*ensure_ascii=*/true), metrics_of(task, result));
+}
+
+void write_reference_layout(const ReferenceLayout& layout, const std::string& results, const Json& metrics) {
+  write_reference_files(layout, {{"results.json", results}}, metrics);
+}
+
+void write_reference_files(const ReferenceLayout& layout, const std::vector<std::pair<std::string, std::string>>& files,
+                           const Json& metrics, const Json& category_metrics) {
   const std::filesystem::path folder = std::filesystem::path(layout.directory) / layout.result_dir;
   make_directories(folder.string());
-  write_file_atomically((folder / "results.json").string(), python_json(results_of(task, result), /*ensure_ascii=*/true));
+  for (const auto& [name, text] : files) write_file_atomically((folder / name).string(), text);
   write_file_atomically((folder / "config.json").string(), python_json(layout.arguments, /*ensure_ascii=*/true));
-  append_log(layout, "metrics.log", metrics_of(task, result));
+  append_log(layout, "metrics.log", metrics, category_metrics);
 }
 
 void write_reference_layout(const ReferenceLayout& layout, const std::string& dataset, const PerplexityResult& result,

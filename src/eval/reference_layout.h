@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace tenfold {
 
@@ -24,6 +26,14 @@ std::string reference_result_dir(const std::string& model, const std::string& ad
 /// Writes RESULT_DIR/results.json and RESULT_DIR/config.json and appends an entry to metrics.log, for needle and passkey. Throws
 /// IoError.
 void write_reference_layout(const ReferenceLayout& layout, const std::string& task, const GridResult& result);
+
+/// The same for a task that makes the text of results.json and the metrics itself.
+void write_reference_layout(const ReferenceLayout& layout, const std::string& results, const Json& metrics);
+
+/// The same for a benchmark of several files: their names below RESULT_DIR and their texts. `category_metrics` where it is not
+/// null is an entry of its own.
+void write_reference_files(const ReferenceLayout& layout, const std::vector<std::pair<std::string, std::string>>& files,
+                           const Json& metrics, const Json& category_metrics = nullptr);
 
 /// Appends an entry to DATASET.log, which is all that the published perplexity writes. `peak_bytes` is what the process took.
 void write_reference_layout(const ReferenceLayout& layout, const std::string& dataset, const PerplexityResult& result,

@@ -1,12 +1,14 @@
 #include "eval/run.h"
 
 #include "core/error.h"
+#include "eval/metrics/numbers.h"
 #include "format/atomic_file.h"
 #include "format/mapped_file.h"
 
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -244,12 +246,55 @@ void write_metrics(const EvalRunOptions& options, const Json& metrics) {
   if (!options.directory.empty()) write_file_atomically(path_in(options.directory, "metrics.json"), dump_json(metrics, 2) + "\n");
 }
 
+namespace {
+
+/// Mean score or share of hits by the length of the prompt; nothing where answers have neither.
+Json by_prompt_tokens(const std::vector<Json>& answers) {
+  struct Bucket {
+    int64_t questions = 0;
+    int64_t hits = 0;
+    int64_t judged = 0;  ///< answers with a hit or a miss
+    double sum = 0;
+  };
+  std::map<int64_t, Bucket> buckets;  // by the least power of two that is above the length
+  for (const Json& answer : answers) {
+    const auto hit = answer.find("hit");
+    const auto score = answer.find("score");
+    if (hit == answer.end() && score == answer.end()) continue;
+    int64_t above = 1024;
+    while (above <= json_int(answer, "prompt_tokens", "answers.jsonl")) above *= 2;
+    Bucket& bucket = buckets[above];
+    ++bucket.questions;
+    if (hit != answer.end()) {
+      ++bucket.judged;
+      bucket.hits += hit->get<bool>() ? 1 : 0;
+    }
+    bucket.sum += score != answer.end() ? score->get<double>() : hit->get<bool>() ? 1.0 : 0.0;
+  }
+  Json out = Json::array();
+  for (const auto& [above, bucket] : buckets) {
+    out.push_back(
+        {{"below", above}, {"questions", bucket.questions}, {"mean", bucket.sum / static_cast<double>(bucket.questions)}});
+    if (bucket.judged != bucket.questions) continue;  // an interval is for counts, not for graded scores
+    const Interval interval = wilson_interval(bucket.hits, bucket.questions);
+    out.back()["hits"] = bucket.hits;
+    out.back()["interval"] = {interval.low, interval.high};
+  }
+  return out;
+}
+
+}  // namespace
+
 void add_run_fields(Json& metrics, const EvalRun& run) {
   int64_t sum = 0;
   int64_t least = 0;
   int64_t most = 0;
+  int64_t truncated = 0;
+  int64_t empty = 0;
   for (const Json& answer : run.answers) {
     const int64_t tokens = json_int(answer, "prompt_tokens", "answers.jsonl");
+    truncated += json_bool_or(answer, "truncated", false, "answers.jsonl") ? 1 : 0;
+    if (const auto output = answer.find("output"); output != answer.end()) empty += *output == "" ? 1 : 0;
     sum += tokens;
     least = least == 0 ? tokens : std::min(least, tokens);
     most = std::max(most, tokens);
@@ -258,7 +303,9 @@ void add_run_fields(Json& metrics, const EvalRun& run) {
   const auto rate = [](int64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0; };
   metrics["questions"] = run.answers.size();
   metrics["prompt_tokens"] = {{"sum", sum}, {"least", least}, {"most", most}};
-  metrics["truncated"] = 0;  // a prompt that does not fit is refused, never cut
+  metrics["truncated"] = truncated;
+  metrics["empty_answers"] = empty;
+  if (Json buckets = by_prompt_tokens(run.answers); !buckets.empty()) metrics["by_prompt_tokens"] = std::move(buckets);
   metrics["timing"] = {{"prefill_seconds", t.prefill_seconds},
                        {"decode_seconds", t.decode_seconds},
                        {"reused_tokens", t.reused_tokens},

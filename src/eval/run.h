@@ -75,7 +75,8 @@ EvalRun run_questions(const Json& config, std::span<const EvalQuestion> question
 /// Writes metrics.json (atomically) into the directory; nothing when it is empty.
 void write_metrics(const EvalRunOptions& options, const Json& metrics);
 
-/// The fields that every metrics.json ends with: questions, prompt tokens (sum, least, most), truncated = 0, timing.
+/// The fields that every metrics.json ends with: questions, prompt tokens (sum, least, most), how many prompts were `truncated`
+/// and how many answers empty, what the answers of each length of prompt (powers of two) came to, timing.
 void add_run_fields(Json& metrics, const EvalRun& run);
 
 /// JSON text with invalid UTF-8 replaced, so that no answer can break a file.

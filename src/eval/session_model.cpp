@@ -1,8 +1,19 @@
 #include "eval/session_model.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace tenfold {
+
+NextLogits SessionModel::next_logits(std::span<const int32_t> prompt) {
+  const auto start = std::chrono::steady_clock::now();
+  NextLogits next;
+  next.reused_tokens = session_.reusable(prompt);
+  const std::span<const float> logits = session_.prefill(prompt);
+  next.logits.assign(logits.begin(), logits.end());
+  next.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return next;
+}
 
 std::vector<int32_t> stop_ids_of(const ModelConfig& config, const Tokenizer& tokenizer, const ChatTemplate& chat,
                                  bool strict_reference) {

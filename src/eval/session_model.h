@@ -13,9 +13,11 @@ class SessionModel : public LanguageModel {
   explicit SessionModel(Session& session) : session_(session) {}
 
   int64_t capacity() const override { return session_.capacity(); }
-  GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids) override {
-    return session_.generate(prompt, max_new_tokens, stop_ids);
+  GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids,
+                          const SamplingOptions& sampling) override {
+    return session_.generate(prompt, max_new_tokens, stop_ids, sampling);
   }
+  NextLogits next_logits(std::span<const int32_t> prompt) override;
   std::vector<float> score(std::span<const int32_t> ids) override { return session_.score(ids); }
 
  private:

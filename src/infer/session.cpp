@@ -266,6 +266,8 @@ MemoryPlan Session::plan(Device& device, const ModelConfig& config, const LoraCo
   return plan;
 }
 
+int64_t Session::reusable(std::span<const int32_t> ids) const { return impl_->reusable(ids); }
+
 std::span<const float> Session::prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress) {
   impl_->check_prompt(ids);
   const int64_t common = impl_->reusable(ids);
@@ -297,7 +299,7 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_ne
         result.prompt_tokens, max_new_tokens, impl_->options.capacity);
   }
   auto start = Clock::now();
-  result.reused_tokens = impl_->reusable(prompt);
+  result.reused_tokens = reusable(prompt);
   const std::span<const float> logits = prefill(prompt);
   result.prefill_seconds = seconds_since(start);
   start = Clock::now();

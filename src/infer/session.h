@@ -47,6 +47,8 @@ class Session {
   ~Session();
 
   int64_t capacity() const;
+  /// Tokens of a prompt that the cache holds and prefill would not read again.
+  int64_t reusable(std::span<const int32_t> ids) const;
   /// Makes the cache hold exactly `ids` and returns the logits (V) f32 after the last; valid until the next call. InputError when
   /// the prompt is longer than the capacity. `progress(done, total)` is called between chunks.
   std::span<const float> prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress = {});

@@ -244,6 +244,16 @@ std::string utf8_lossy(std::string_view text) {
   return out;
 }
 
+std::u32string to_code_points(std::string_view text) {
+  const std::string valid = utf8_lossy(text);
+  std::u32string out;
+  out.reserve(valid.size());
+  const auto* p = reinterpret_cast<const uint8_t*>(valid.data());
+  const auto* const end = p + valid.size();
+  while (p < end) out.push_back(next_code_point(p));
+  return out;
+}
+
 std::string take_complete_utf8(std::string& pending) {
   std::string out;
   pending.erase(0, append_lossy(out, pending, true));

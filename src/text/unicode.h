@@ -61,6 +61,9 @@ size_t valid_utf8_prefix(std::string_view text);
 /// Text with each maximal ill-formed part replaced by U+FFFD, as Rust's String::from_utf8_lossy does.
 std::string utf8_lossy(std::string_view text);
 
+/// Text as Python's str sees it: code points, not bytes. Ill-formed parts become U+FFFD.
+std::u32string to_code_points(std::string_view text);
+
 /// Moves out of `pending` what can no longer change: all of it but a trailing sequence that more bytes may complete. Ill-formed
 /// parts become U+FFFD.
 std::string take_complete_utf8(std::string& pending);

@@ -242,6 +242,170 @@ TEST_F(ProgramTest, EvaluatesResumesAndReports) {
   expect_refused({"report", folder_ / "hay"}, 2, {"hay"});
 }
 
+TEST_F(ProgramTest, ScoresPredictionsWithoutAModel) {
+  const std::string good = folder_.write(
+      "good.jsonl",
+      R"({"id": "x", "metric": "longbench.qa_f1_score", "prediction": "in Paris", "references": ["Paris"], "all_classes": null}
+{"id": 2, "metric": "topic_eval", "prediction": "Tea!", "references": ["tea"]}
+
+{"id": 3, "metric": "normalize_answer", "prediction": "The \u00c9nd", "references": []}
+{"id": 4, "metric": "infbench.code_debug", "prediction": " A. f", "references": ["f", "A"]}
+)");
+  const Ended ended = run({"eval", "score", "--cases", good});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.out,
+            "{\"id\": \"x\", \"score\": 0.6666666666666666}\n{\"id\": 2, \"score\": {\"accuracy\": 1.0, \"f1\": 1.0}}\n"
+            "{\"id\": 3, \"score\": \"\xC3\xA9nd\"}\n{\"id\": 4, \"score\": 1.0}\n");
+  const Ended strict = run({"eval", "score", "--cases", good, "--strict-reference"});
+  expect_contains(strict.out, {"{\"id\": 4, \"score\": 0.0}"});
+  const Json summary = summary_of(run({"eval", "score", "--cases", good, "--json"}));
+  EXPECT_EQ(summary["cases"], 4);
+  EXPECT_EQ(summary["means"]["infbench.code_debug"], 1.0);
+
+  // A bad line is named, and nothing is scored.
+  const std::string first = R"({"id": 1, "metric": "fuzz.ratio", "prediction": "a", "references": ["a"]})";
+  const auto refused = [&](const std::string& line, const Words& parts) {
+    const Ended bad = run({"eval", "score", "--cases", folder_.write("bad.jsonl", first + "\n" + line + "\n")});
+    EXPECT_EQ(bad.code, 2) << bad.err;
+    EXPECT_EQ(bad.out, "");
+    expect_contains(bad.err, Words{"bad.jsonl:2"} + parts);
+  };
+  refused("{\"id\": 2,", {"invalid JSON"});
+  refused("[1]", {"expected a JSON object"});
+  refused(R"({"metric": "fuzz.ratio", "prediction": "a", "references": ["a"]})", {"id: missing"});
+  refused(R"({"id": [], "metric": "fuzz.ratio", "prediction": "a", "references": ["a"]})", {"id: expected"});
+  refused(R"({"id": 2, "metric": "fuzz.ration", "prediction": "a", "references": ["a"]})", {"fuzz.ration", "fuzz.ratio"});
+  refused(R"({"id": 2, "metric": "fuzz.ratio", "prediction": 5, "references": ["a"]})",
+          {"prediction: expected a string, got number 5"});
+  refused(R"({"id": 2, "metric": "fuzz.ratio", "prediction": "a"})", {"references: missing"});
+  expect_refused({"eval", "score", "--cases", folder_ / "nowhere.jsonl"}, 4, {"nowhere.jsonl"});
+  expect_refused({"eval", "score"}, 2, {"--cases FILE is missing"});
+
+  // A Chinese metric without its tables is refused; the others are scored.
+  const std::string mixed = folder_.write(
+      "mixed.jsonl",
+      first + "\n" + R"({"id": 2, "metric": "longbench.qa_f1_zh_score", "prediction": "a", "references": ["a"]})" + "\n");
+  const Ended part = run({"eval", "score", "--cases", mixed, "--jieba-dir", folder_.path()});
+  EXPECT_EQ(part.code, 2);
+  expect_contains(part.out,
+                  {"{\"id\": 1, \"score\": 100}\n", "{\"id\": 2, \"score\": null, \"refused\": \"longbench.qa_f1_zh_score: "});
+  expect_contains(part.err, {"mixed.jsonl:2", "python3-jieba", "1 of 2 cases were refused"});
+}
+
+TEST_F(ProgramTest, AsksForTopicsAndLetters) {
+  const std::string topics =
+      folder_.write("topics.json", R"({"context": "the water", "question": "What?", "topics": ["water"], "num_topics": 5}
+{"context": "the water again", "question": "What?", "topics": ["fire"], "num_topics": 10}
+)");
+  const Words common = {"--model", model_, "--out", folder_ / "run", "--threads", "1", "--json"};
+  const Words topic =
+      Words{"eval", "topic", "--data", topics, "--max-new-tokens", "4", "--reference-layout", folder_ / "t"} + common;
+  EXPECT_EQ(summary_of(run(topic))["total"], 2);
+  EXPECT_EQ(summary_of(run(topic + Words{"--task", "topic-5", "--num-topics", "5"}))["by_num_topics"].size(), 1U);
+  expect_contains(contents_of(folder_ / "t/metrics.log"), {"Metrics   : {\"accuracy\": {\""});
+
+  const auto row = [](int id, const std::string& query) {
+    return Json{{"query_id", id}, {"subject", "anatomy"}, {"query", query}, {"choices", {"a", "b", "c", "d"}}, {"answer", 1}}
+               .dump() +
+           "\n";
+  };
+  const std::string questions = folder_.write("test.json", row(0, "the water") + row(1, "the fire"));
+  const Words mmlu = Words{"eval", "mmlu", "--eval_data", questions, "--reference-layout", folder_ / "m"} + common;
+  const Json zero = summary_of(run(mmlu));
+  EXPECT_EQ(zero["total"], 2);
+  EXPECT_TRUE(zero["STEM"].is_null());
+  const std::string answers = contents_of(folder_ / "run/eval/mmlu/answers.jsonl");
+  expect_contains(run(mmlu).err, {"2 answers were there already"});
+  EXPECT_EQ(contents_of(folder_ / "run/eval/mmlu/answers.jsonl"), answers);
+  const Json one = summary_of(run(mmlu + Words{"--few-shot", "1", "--examples", questions, "--task", "mmlu-1"}));
+  EXPECT_GT(one["timing"]["reused_tokens"].get<int64_t>(), zero["timing"]["reused_tokens"].get<int64_t>());
+  expect_contains(contents_of(folder_ / "m/metrics.log"), {"Metrics   : {\"STEM\": null, \"Social Sciences\": null"});
+  expect_refused(mmlu + Words{"--few-shot", "5"}, 2, {"--examples FILE is missing"});
+  expect_refused({"eval", "topic", "--model", model_, "--data", questions}, 2, {"test.json:1", "num_topics: missing"});
+}
+
+TEST_F(ProgramTest, AsksLongBenchAndScoresItsFiles) {
+  const std::string data =
+      fs::path(folder_.write("lb/lcc.jsonl", R"({"input": "", "context": "the water", "answers": ["the"], "length": 2}
+{"input": "", "context": "the fire", "answers": ["a"], "length": 2}
+)"))
+          .parent_path()
+          .string();
+  folder_.write("lb/dataset2prompt.json", R"({"lcc": "{context}: "})");
+  folder_.write("lb/dataset2maxlen.json", R"({"lcc": 3})");
+  const Words ask = {"eval",         "longbench",     "--model",   model_, "--data", data,
+                     "--out",        folder_ / "run", "--threads", "1",    "--json", "--reference-layout",
+                     folder_ / "lay"};
+  const Ended asked = run(ask);
+  expect_contains(asked.err, {"without data, left out: narrativeqa, qasper"});
+  const Json summary = summary_of(asked);
+  EXPECT_EQ(summary["tasks"]["lcc"]["questions"], 2);
+  EXPECT_TRUE(summary["mean_of_16"].is_null());
+  const std::string answers = contents_of(folder_ / "run/eval/longbench/answers.jsonl");
+  expect_contains(run(ask).err, {"2 answers were there already"});
+  EXPECT_EQ(contents_of(folder_ / "run/eval/longbench/answers.jsonl"), answers);
+  const fs::path below = fs::path(folder_ / "lay") / fs::path(model_).parent_path().filename() / "tiny.gguf";
+  const Json again = summary_of(run({"eval", "longbench", "--load-result", below.string(), "--json"}));
+  EXPECT_EQ(again["scores"], summary["scores"]);
+  expect_contains(contents_of(folder_ / "lay/metrics.log"),
+                  {"Category_Metrics: {\"Code Completion\": ", "Metrics   : {\"lcc\": "});
+  expect_refused({"eval", "longbench", "--newline-eos", "x"}, 2,
+                 {"--model PATH is missing", "--data PATH is missing", "qa, all or off"});
+}
+
+TEST_F(ProgramTest, AsksInfiniteBenchAndScoresItsFiles) {
+  const std::string data =
+      folder_.write("ib/passkey.jsonl", R"({"id": 0, "context": "the water 7", "input": "What?", "answer": ["7"], "options": []}
+)");
+  const Words ask = {"eval", "infbench", "--model", model_, "--data", data, "--out", folder_ / "run", "--threads", "1", "--json"};
+  EXPECT_EQ(summary_of(run(ask))["tasks"]["passkey"]["questions"], 1);
+  const std::string answers = contents_of(folder_ / "run/eval/infbench/answers.jsonl");
+  expect_contains(run(ask).err, {"1 answers were there already"});
+  EXPECT_EQ(contents_of(folder_ / "run/eval/infbench/answers.jsonl"), answers);
+  const std::string saved = folder_.write("preds_passkey.jsonl", R"({"id": 0, "prediction": "7.", "ground_truth": "7"})");
+  EXPECT_EQ(summary_of(run({"eval", "infbench", "--load-result", saved, "--json"}))["avg"], 1.0);
+  expect_refused(ask + Words{"--max-length", "1", "--first", "-1"}, 2, {"--max-length: expected 2", "--first: expected 0"});
+}
+
+TEST_F(ProgramTest, GeneratesAndCompares) {
+  const std::string data = folder_.write(
+      "talk.jsonl", R"({"conversations": [{"role": "user", "content": "the"}, {"role": "assistant", "content": "water"}]}
+{"text": "the well"}
+)");
+  const Words ask = {"eval", "generation",         "--model",       model_,  "--data", data, "--max-new-tokens", "6", "--threads",
+                     "1",    "--reference-layout", folder_ / "lay", "--json"};
+  const Ended greedy = run(ask + Words{"--out", folder_ / "run"});
+  expect_contains(greedy.err, {"answers of up to 6 tokens, greedy"});
+  EXPECT_EQ(summary_of(greedy)["without_target"], 1);
+  const fs::path below = fs::path(folder_ / "lay") / fs::path(model_).parent_path().filename() / "tiny.gguf";
+  expect_contains(contents_of((below / "talk.result.jsonl").string()), {"\"target\": \"water\", \"index\": 0}"});
+  const Words drawn = ask + Words{"--temperature", "1.5", "--seed", "3"};
+  ASSERT_EQ(run(drawn + Words{"--out", folder_ / "a"}).code, 0);
+  ASSERT_EQ(run(drawn + Words{"--out", folder_ / "b"}).code, 0);
+  const std::string answers = contents_of(folder_ / "a/eval/generation/answers.jsonl");
+  EXPECT_EQ(contents_of(folder_ / "b/eval/generation/answers.jsonl"), answers);
+  EXPECT_NE(contents_of(folder_ / "run/eval/generation/answers.jsonl"), answers);
+  expect_refused(ask + Words{"--do-sample", "--temperature", "0", "--out", folder_ / "c"}, 2, {"--temperature above 0"});
+}
+
+TEST_F(ProgramTest, AsksRuler) {
+  const std::string text = folder_.write("novel.txt", [] {
+    std::string words;
+    for (int i = 0; i < 400; ++i)
+      words += std::string("wate") + static_cast<char>('a' + i % 26) + static_cast<char>('a' + i / 26) + " ";
+    return words;
+  }());
+  const Words ask = {
+      "eval",      "ruler", "--model", model_,          "--haystack", text, "--tasks", "vt,niah_single_1", "--lengths", "2000",
+      "--samples", "1",     "--out",   folder_ / "run", "--threads",  "1",  "--json"};
+  const Json summary = summary_of(run(ask));
+  EXPECT_EQ(summary["questions"], 2);
+  EXPECT_TRUE(summary["effective_length"].is_null());
+  EXPECT_EQ(summary["lengths"][0]["tasks"]["vt"]["questions"], 1);
+  expect_contains(run(ask).err, {"2 answers were there already"});
+  expect_refused(ask + Words{"--samples", "0", "--reference-layout", "x"}, 2, {"--samples: expected 1", "has no RULER"});
+}
+
 TEST_F(ProgramTest, WritesThePublishedSystemsFilesWhenAsked) {
   const std::string text = folder_.write("pg19.txt", [] {
     std::string words;

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "eval/language_model.h"
+#include "eval/metrics/segmenter.h"
 #include "eval/run.h"
 #include "format/json.h"
 #include "format/mapped_file.h"
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -28,6 +30,27 @@ inline std::string golden(std::string_view name) {
 inline Tokenizer small_tokenizer(std::string_view name) {
   return Tokenizer::from_json(golden("tokenizer_" + std::string(name) + ".tokenizer.json"));
 }
+
+/// Where jieba's tables are: TENFOLD_JIEBA_DIR, or Debian's place; "" where they are not installed.
+inline std::string jieba_directory() {
+  const char* const named = std::getenv("TENFOLD_JIEBA_DIR");
+  const std::string directory = named != nullptr ? named : std::string(kJiebaDirectory);
+  return std::filesystem::exists(directory + "/dict.txt") ? directory : std::string();
+}
+inline constexpr const char* kNoJieba = "jieba's tables are not here: install python3-jieba or set TENFOLD_JIEBA_DIR";
+
+/// A folder of the development data, which lies beside a checkout and is not shipped: TENFOLD_SHARED_DATA or ../shared/data; ""
+/// where it is not there.
+inline std::string shared_data(std::string_view folder) {
+  const char* const named = std::getenv("TENFOLD_SHARED_DATA");
+  for (const std::string& root : {std::string(named != nullptr ? named : ""), std::string(TENFOLD_SOURCE_DIR) + "/../shared/data",
+                                  std::string(TENFOLD_SOURCE_DIR) + "/../../shared/data"}) {
+    const std::string path = root + "/" + std::string(folder);
+    if (!root.empty() && std::filesystem::is_directory(path)) return path;
+  }
+  return "";
+}
+inline constexpr const char* kNoSharedData = "the development data is not here: set TENFOLD_SHARED_DATA";
 
 /// A fresh directory, removed with everything in it.
 class TemporaryDirectory {
@@ -78,20 +101,25 @@ class RuleReader : public LanguageModel {
 
   int64_t capacity() const override { return capacity_; }
   void set_capacity(int64_t capacity) { capacity_ = capacity; }
-  GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t>) override {
-    ++questions_;
+  GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t>,
+                          const SamplingOptions& sampling) override {
+    seeds_.push_back(sampling.seed);
     GenerateResult result;
     result.prompt_tokens = std::ssize(prompt);
-    while (static_cast<size_t>(result.reused_tokens) < std::min(cache_.size(), prompt.size()) &&
-           cache_[static_cast<size_t>(result.reused_tokens)] == prompt[static_cast<size_t>(result.reused_tokens)]) {
-      ++result.reused_tokens;
-    }
-    cache_.assign(prompt.begin(), prompt.end());
-    reused_.push_back(result.reused_tokens);
+    result.reused_tokens = read(prompt);
     result.ids = tokenizer_.encode(rule_(tokenizer_.decode(prompt)));
     result.stopped = std::ssize(result.ids) <= max_new_tokens;
     if (!result.stopped) result.ids.resize(static_cast<size_t>(max_new_tokens));
     return result;
+  }
+  /// The rule's first token has a logit of 1, all others 0.
+  NextLogits next_logits(std::span<const int32_t> prompt) override {
+    NextLogits next;
+    next.reused_tokens = read(prompt);
+    next.logits.assign(static_cast<size_t>(tokenizer_.vocab_size()), 0.0F);
+    const auto ids = tokenizer_.encode(rule_(tokenizer_.decode(prompt)));
+    if (!ids.empty()) next.logits[static_cast<size_t>(ids[0])] = 1.0F;
+    return next;
   }
   /// A loss that is a function of the position and the token.
   std::vector<float> score(std::span<const int32_t> ids) override {
@@ -105,12 +133,24 @@ class RuleReader : public LanguageModel {
   }
   int64_t questions() const { return questions_; }
   const std::vector<int64_t>& reused() const { return reused_; }
+  const std::vector<uint64_t>& seeds() const { return seeds_; }
 
  private:
+  /// Keeps the prompt; returns how much of it was there.
+  int64_t read(std::span<const int32_t> prompt) {
+    ++questions_;
+    const auto [mine, theirs] = std::mismatch(cache_.begin(), cache_.end(), prompt.begin(), prompt.end());
+    const int64_t reused = mine - cache_.begin();
+    cache_.assign(prompt.begin(), prompt.end());
+    reused_.push_back(reused);
+    return reused;
+  }
+
   const Tokenizer& tokenizer_;
   Rule rule_;
   std::vector<int32_t> cache_;
   std::vector<int64_t> reused_;
+  std::vector<uint64_t> seeds_;  ///< of the answers asked for
   int64_t capacity_ = int64_t{1} << 20;
   int64_t questions_ = 0;
 };

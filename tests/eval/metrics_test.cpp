@@ -1,8 +1,11 @@
 #include "eval/metrics/fuzz.h"
 #include "eval/metrics/numbers.h"
 #include "eval/metrics/rouge.h"
+#include "eval/metrics/segmenter.h"
+#include "eval/metrics/sequence_matcher.h"
 #include "eval/metrics/text.h"
 #include "eval_fixture.h"
+#include "text/case.h"
 
 #include <cmath>
 
@@ -65,6 +68,92 @@ TEST(Fuzz, EqualsThePackage) {
     EXPECT_EQ(fuzz_ratio(line.at("a").get<std::string>(), line.at("b").get<std::string>()), line.at("ratio").get<int>())
         << line.dump();
   });
+}
+
+TEST(Fuzz, LongTextsTakeLinearMemory) {
+  const std::string a = words('x', 30000);
+  EXPECT_EQ(fuzz_ratio(a, a + " x"), 100);
+  EXPECT_EQ(fuzz_ratio(std::string(100001, 'a'), std::string(50000, 'a') + std::string(50001, 'b')), 50);
+}
+
+TEST(SequenceMatcher, EqualsDifflib) {
+  for_golden("difflib", 45, [](const Json& line) {
+    const SequenceMatcher matcher(line.at("b").get<std::string>());
+    EXPECT_EQ(matcher.ratio(line.at("a").get<std::string>()), line.at("ratio").get<double>()) << line.dump();
+  });
+}
+
+TEST(Text, CasesAsPython) {
+  for_golden("case", 30, [](const Json& line) {
+    const auto text = line.at("text").get<std::string>();
+    EXPECT_EQ(lower_case(text), line.at("lower").get<std::string>()) << text;
+    EXPECT_EQ(upper_case(text), line.at("upper").get<std::string>()) << text;
+  });
+  EXPECT_EQ(lower_case("A\xFF"), "a\uFFFD");
+}
+
+TEST(Text, WordCharactersAsPython) {
+  for_golden("words", 1, [](const Json& line) {
+    bool inside = false;
+    auto edge = line.at("edges").begin();
+    for (char32_t c = 0; c <= 0x1C7F; ++c) {
+      if (edge != line.at("edges").end() && edge->get<int64_t>() == static_cast<int64_t>(c)) {
+        inside = !inside;
+        ++edge;
+      }
+      ASSERT_EQ(is_word_character(c), inside) << std::hex << static_cast<uint32_t>(c);
+    }
+  });
+}
+
+TEST(Segmenter, EqualsJieba) {
+  const std::string directory = test::jieba_directory();
+  if (directory.empty()) GTEST_SKIP() << test::kNoJieba;
+  const Segmenter segmenter(directory);
+  for_golden("cut", 85, [&](const Json& line) {
+    const auto text = line.at("text").get<std::string>();
+    const auto got = segmenter.cut(text);
+    EXPECT_EQ(std::vector<std::string>(got.begin(), got.end()), line.at("words").get<std::vector<std::string>>()) << text;
+  });
+}
+
+void expect_contains(const std::string& text, std::string_view part) { EXPECT_NE(text.find(part), std::string::npos) << text; }
+
+/// A small package of tables in jieba's form; `emit` stands for prob_emit.py.
+void write_tables(const test::TemporaryDirectory& folder, const std::string& dictionary, const std::string& emit) {
+  std::filesystem::create_directories(folder.file("finalseg"));
+  test::write(folder.file("dict.txt"), dictionary);
+  test::write(folder.file("finalseg/prob_start.py"), "P={'B': -0.3,\n 'E': -3.14e+100,\n 'M': -3.14e+100,\n 'S': -1.5}\n");
+  test::write(folder.file("finalseg/prob_trans.py"),
+              "P={'B': {'E': -0.5, 'M': -0.9},\n 'E': {'B': -0.6, 'S': -0.8},\n 'M': {'E': -0.3, 'M': -1.3},\n 'S': {'B': -0.7, "
+              "'S': -0.7}}\n");
+  test::write(folder.file("finalseg/prob_emit.py"), emit);
+}
+
+TEST(Segmenter, NamesWhatIsWrongWithItsTables) {
+  const test::TemporaryDirectory folder;
+  const auto refusal = [&] { return test::input_error([&] { Segmenter(folder.path()); }); };
+  expect_contains(refusal(), "dict.txt: not found");
+  const std::string emit =
+      "from __future__ import unicode_literals\n\nP={'B': {'\\u4e00': -3.6},\n'E': {},\n'M': {},\n'S': {'\\u4e00': -2.0}}\n";
+  write_tables(folder, "\xE4\xB8\x80 5 m\n\xE4\xB8\x80\xE4\xB8\x80 many m\n", emit);
+  expect_contains(refusal(), "dict.txt:2: expected a word, a space and how often it occurs");
+  write_tables(folder, "\xE4\xB8 5 m\n", emit);
+  expect_contains(refusal(), "dict.txt:1: expected UTF-8");
+  const std::string dictionary = "\xE4\xB8\x80 1 m\n\xE4\xB8\x80\xE4\xB8\x80 9 m\n";
+  write_tables(folder, dictionary, "Q = 3\n");
+  expect_contains(refusal(), "prob_emit.py: expected a line P={...}");
+  write_tables(folder, dictionary, "\nP={'B': {'\\u4e00': }}\n");
+  expect_contains(refusal(), "prob_emit.py:2:");
+  write_tables(folder, dictionary, "P={'B': {'\\u4e00\\u4e00': -1.0}, 'M': {}, 'E': {}, 'S': {}}\n");
+  expect_contains(refusal(), "expected one character and a number");
+  write_tables(folder, dictionary, "P={'B': {}}\n");
+  expect_contains(refusal(), "expected the states B, M, E, S");
+  write_tables(folder, dictionary, emit);
+  const Segmenter segmenter(folder.path());
+  const auto words = segmenter.cut("\xE4\xB8\x80\xE4\xB8\x80 a");
+  EXPECT_EQ(std::vector<std::string>(words.begin(), words.end()),
+            (std::vector<std::string>{"\xE4\xB8\x80\xE4\xB8\x80", " ", "a"}));
 }
 
 TEST(Numbers, RoundAsPython) {

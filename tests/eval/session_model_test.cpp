@@ -61,7 +61,7 @@ TEST_F(RealModelTest, FindsANeedleAndReusesWhatPrecedesIt) {
   // A cold session gives the last question the same answer: what was reused changes nothing.
   Session cold(device, model, nullptr, {.capacity = task.tokens_needed()});
   SessionModel cold_reader(cold);
-  const auto answer = cold_reader.generate(task.questions.back().prompt, options.max_new_tokens, options.stop_ids);
+  const auto answer = cold_reader.generate(task.questions.back().prompt, options.max_new_tokens, options.stop_ids, {});
   EXPECT_EQ(answer.reused_tokens, 0);
   EXPECT_EQ(tokenizer.decode(answer.ids, {.skip_special = true}), result.run.answers.back().at("output"));
 }

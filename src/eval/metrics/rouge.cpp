@@ -47,32 +47,74 @@ std::vector<Words> sentences_of(std::string_view text, Lexicon& lexicon) {
   return sentences;
 }
 
-/// Adds the words of one longest common subsequence of x and y, chosen as the package chooses it. Returns the steps of the
-/// traceback. A direction is one bit a cell: is the cell above larger than the one to the left?
-int64_t add_common_words(const Words& x, const Words& y, std::unordered_set<int32_t>& found) {
-  const size_t n = x.size();
-  const size_t m = y.size();
-  std::vector<bool> up(n * m);
-  std::vector<int32_t> row(m + 1, 0);
-  for (size_t i = 0; i < n; ++i) {
+/// The table of common subsequences of x and y, of which only the directions are wanted, row by row from the last: is the cell
+/// above larger than the one to the left? One bit a cell, and of no more rows at once than kMostBits allow; what came before a
+/// block of rows is kept as the row that precedes it.
+class Directions {
+ public:
+  Directions(const Words& x, const Words& y) : x_(x), y_(y), words_((y.size() + 63) / 64) {
+    height_ = std::clamp<size_t>(kMostBits / std::max<size_t>(64 * words_, 1), 1, x.size());
+    std::vector<int32_t> row(y.size(), 0);
+    for (size_t i = 0; i < x.size(); ++i) {
+      if (i % height_ == 0) starts_.push_back(row);
+      if (i / height_ == (x.size() - 1) / height_) break;  // the last block is computed when it is asked for
+      next_row(i, row, nullptr);
+    }
+    bits_.resize(height_ * words_);
+    compute_block(starts_.size() - 1);
+  }
+
+  /// i may not rise from call to call.
+  bool up(size_t i, size_t j) {
+    if (i < first_) compute_block(i / height_);
+    return (bits_[(i - first_) * words_ + j / 64] >> (j % 64)) & 1;
+  }
+
+ private:
+  static constexpr size_t kMostBits = size_t{1} << 28;  // 32 MiB
+
+  void compute_block(size_t block) {
+    first_ = block * height_;
+    std::fill(bits_.begin(), bits_.end(), 0);
+    std::vector<int32_t> row = starts_[block];
+    for (size_t i = first_; i < std::min(first_ + height_, x_.size()); ++i) next_row(i, row, &bits_[(i - first_) * words_]);
+  }
+
+  void next_row(size_t i, std::vector<int32_t>& row, uint64_t* bits) const {
     int32_t diagonal = 0;
-    for (size_t j = 0; j < m; ++j) {
-      const int32_t above = row[j + 1];
-      if (x[i] == y[j]) {
-        row[j + 1] = diagonal + 1;
+    int32_t left = 0;
+    for (size_t j = 0; j < y_.size(); ++j) {
+      const int32_t above = row[j];
+      if (x_[i] == y_[j]) {
+        left = diagonal + 1;
       } else {
-        up[i * m + j] = above > row[j];
-        row[j + 1] = std::max(above, row[j]);
+        if (bits != nullptr) bits[j / 64] |= static_cast<uint64_t>(above > left) << (j % 64);
+        left = std::max(above, left);
       }
+      row[j] = left;
       diagonal = above;
     }
   }
+
+  const Words& x_;
+  const Words& y_;
+  size_t words_;
+  size_t height_ = 1;  ///< rows of a block
+  size_t first_ = 0;   ///< of the block in bits_
+  std::vector<std::vector<int32_t>> starts_;
+  std::vector<uint64_t> bits_;
+};
+
+/// Adds the words of one longest common subsequence of x and y, chosen as the package chooses it. Returns the steps of the
+/// traceback.
+int64_t add_common_words(const Words& x, const Words& y, std::unordered_set<int32_t>& found) {
+  Directions directions(x, y);
   int64_t steps = 0;
-  for (size_t i = n, j = m; i > 0 && j > 0; ++steps) {
+  for (size_t i = x.size(), j = y.size(); i > 0 && j > 0; ++steps) {
     if (x[i - 1] == y[j - 1]) {
       found.insert(x[i - 1]);
       --i, --j;
-    } else if (up[(i - 1) * m + j - 1]) {
+    } else if (directions.up(i - 1, j - 1)) {
       --i;
     } else {
       --j;

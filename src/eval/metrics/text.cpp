@@ -1,7 +1,5 @@
 #include "eval/metrics/text.h"
 
-#include "text/unicode.h"
-
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -17,11 +15,7 @@ constexpr std::array<char32_t, 68> kZeros = {
     0x111D0, 0x112F0, 0x11450, 0x114D0, 0x11650, 0x116C0, 0x11730, 0x118E0, 0x11950, 0x11C50, 0x11D50, 0x11DA0, 0x11F50, 0x16A60,
     0x16AC0, 0x16B50, 0x1D7CE, 0x1D7D8, 0x1D7E2, 0x1D7EC, 0x1D7F6, 0x1E140, 0x1E2F0, 0x1E4F0, 0x1E950, 0x1FBF0};
 
-/// A code point and the bytes it was read from; an ill-formed byte reads as U+FFFD of one byte.
-struct Character {
-  char32_t value = 0xFFFD;
-  size_t size = 1;
-};
+}  // namespace
 
 Character character_at(std::string_view text, size_t at) {
   const auto lead = static_cast<uint8_t>(text[at]);
@@ -31,18 +25,6 @@ Character character_at(std::string_view text, size_t at) {
   if (bytes.size() < size || valid_utf8_prefix(bytes) != size) return {};
   const auto* p = reinterpret_cast<const uint8_t*>(bytes.data());
   return {next_code_point(p), size};
-}
-
-}  // namespace
-
-std::u32string to_code_points(std::string_view text) {
-  const std::string valid = utf8_lossy(text);
-  std::u32string out;
-  out.reserve(valid.size());
-  const auto* p = reinterpret_cast<const uint8_t*>(valid.data());
-  const auto* const end = p + valid.size();
-  while (p < end) out.push_back(next_code_point(p));
-  return out;
 }
 
 bool is_python_space(char32_t c) {
@@ -98,6 +80,56 @@ std::string_view first_digits(std::string_view text) {
     at += c.size;
   }
   return begin == std::string_view::npos ? std::string_view{} : text.substr(begin);
+}
+
+std::vector<std::string_view> digit_runs(std::string_view text) {
+  std::vector<std::string_view> runs;
+  for (std::string_view run = first_digits(text); !run.empty(); run = first_digits(text)) {
+    runs.push_back(run);
+    text.remove_prefix(static_cast<size_t>(run.data() - text.data()) + run.size());
+  }
+  return runs;
+}
+
+std::string ascii_digits(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const Character c = character_at(text, at);
+    if (c.value >= 0x80 && is_decimal_digit(c.value)) {
+      out += static_cast<char>('0' + (c.value - *std::prev(std::upper_bound(kZeros.begin(), kZeros.end(), c.value))));
+    } else {
+      out += text.substr(at, c.size);
+    }
+    at += c.size;
+  }
+  return out;
+}
+
+bool is_word_character(char32_t c) {
+  return c == '_' || (unicode_classes()[static_cast<uint32_t>(c)] & (kLetter | kNumber)) != 0;
+}
+
+std::string_view first_characters(std::string_view text, size_t count) {
+  size_t at = 0;
+  for (; count > 0 && at < text.size(); --count) at += character_at(text, at).size;
+  return text.substr(0, at);
+}
+
+std::string without_ascii_punctuation(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    const bool punctuation = (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+    if (!punctuation) out += c;
+  }
+  return out;
+}
+
+std::string with_spaces_for(std::string_view text, std::string_view characters) {
+  std::string out(text);
+  std::replace_if(
+      out.begin(), out.end(), [&](char c) { return characters.find(c) != std::string_view::npos; }, ' ');
+  return out;
 }
 
 }  // namespace tenfold

@@ -1,0 +1,90 @@
+// eval infbench: InfiniteBench's 12 tasks.
+#include "cli/eval_support.h"
+#include "cli/verbs.h"
+
+#include "core/error.h"
+#include "eval/infbench.h"
+
+namespace tenfold::cli {
+namespace {
+
+class EvalInfBenchVerb final : public Verb {
+ public:
+  std::string name() const override { return "eval infbench"; }
+  std::string summary() const override { return "InfiniteBench: 12 tasks of retrieval, books, dialogue, mathematics and code"; }
+  std::string examples() const override {
+    return "  tenfold eval infbench --model M --data infbench/ --max-length 80000 --out runs/base\n"
+           "  tenfold eval infbench --model M --data infbench/ --tasks all --prompts infbench-prompts.json --prompt-table gpt4 "
+           "--out "
+           "runs/base\n"
+           "  tenfold eval infbench --load-result results/infbench/NAME\n";
+  }
+  void declare(OptionTable& table) override {
+    declare_model(table, model_);
+    table.find("model")->required = false;
+    table.group("InfiniteBench");
+    table.add_many("data", options_.data, "PATH...", "Folder of TASK.jsonl, or such files");
+    table.add_many("tasks", options_.tasks, "NAME,...",
+                   "Tasks or groups: default (longbook_qa_eng, longbook_sum_eng), all (12); files alone name theirs");
+    table.add("prompts", options_.prompts, "FILE",
+              "JSON {table: {task: template}} with the benchmark's own texts, else our wording");
+    table.add("prompt-table", options_.table, "NAME", "Table of that file: mistral or gpt4");
+    table.add("first", options_.first, "N", "Only the first N records of each task; 0: all");
+    table.add("max-length", options_.max_length, "N", "Tokens of a prompt without its template; longer ones lose their middle");
+    table.add_many("load-result", saved_, "PATH...",
+                   "Score saved TASK.json or preds_TASK.jsonl files (or a folder of them), without a model");
+    table.add_switch("strict-reference", options_.strict_reference,
+                     "Bug-compatible with the published evaluation (docs/guide.md)");
+    declare_eval_output(table, output_, "infbench");
+  }
+  void check(const OptionTable&, std::vector<std::string>& errors) const override {
+    if (saved_.empty() && model_.model.empty()) errors.push_back("--model PATH is missing");
+    if (saved_.empty() && options_.data.empty()) errors.push_back("--data PATH is missing");
+    if (options_.max_length < 2) errors.push_back(fmt::format("--max-length: expected 2 or more, got {}", options_.max_length));
+    if (options_.first < 0) errors.push_back(fmt::format("--first: expected 0 or more, got {}", options_.first));
+  }
+
+  int run(Context& context) override {
+    if (!saved_.empty()) {
+      print(context, rescore_infbench(saved_, options_));
+      return 0;
+    }
+    const Tokenizer tokenizer = load_tokenizer(model_.model);
+    const ChatTemplate chat = load_chat_template(model_, tokenizer);
+    LoadedModel loaded = load_model(model_, context);
+    options_.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat, options_.strict_reference);
+    options_.clean_up = cleans_up_spaces(model_.model);
+    const InfBenchTask task = make_infbench_task(tokenizer, chat, options_);
+    if (!task.missing.empty()) context.console.note(fmt::format("without data, left out: {}", fmt::join(task.missing, ", ")));
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    const auto layout = reference_layout_of(output_, model_, context);
+    return run_evaluation(
+        context, loaded, task.asked, "questions", run.directory,
+        [&](LanguageModel& model, const EvalCallbacks& callbacks) {
+          return run_infbench(model, tokenizer, task, run, callbacks);
+        },
+        [&](const InfBenchResult& result) {
+          print(context, result);
+          if (!result.run.interrupted && layout) write_reference_files(*layout, result.published_files, result.published_metrics);
+        });
+  }
+
+ private:
+  static void print(Context& context, const InfBenchResult& result) {
+    print_tasks(context, result.metrics, /*scale=*/1, /*digits=*/4);
+    context.console.line(fmt::format("{:<34}{:>8.4f}", "average", result.average));
+    add_summary(context, result.metrics,
+                {"scores", "avg", "tasks", "tasks_without_data", "truncated", "empty_answers", "timing"});
+  }
+
+  ModelOptions model_;
+  InfBenchOptions options_;
+  EvalOutput output_;
+  std::vector<std::string> saved_;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_eval_infbench_verb() { return std::make_unique<EvalInfBenchVerb>(); }
+
+}  // namespace tenfold::cli

@@ -40,7 +40,8 @@ void declare_common(OptionTable& table, CommonOptions& common) {
   table.add("host-memory", common.host_memory, "SIZE",
             "Most host memory to plan for; 0: what the machine or its control group allows");
   table.add("gpu-memory", common.gpu_memory, "SIZE", "Most GPU memory to plan for (CUDA builds)");
-  table.add("pinned-memory", common.pinned_memory, "SIZE", "Most pinned host memory to plan for (CUDA builds)");
+  table.add("pinned-memory", common.pinned_memory, "SIZE",
+            "Of the host memory, the most to page-lock beside a GPU; 0: all of --host-memory");
   table.add_switch("dry-run", common.dry_run, "Print the resolved configuration and the memory plan, then stop");
   table.add_switch("json", common.json, "Print one machine-readable summary line last");
 }

@@ -219,6 +219,7 @@ TrainOptions train_options_of(const LearningOptions& options, const CommonOption
   train.checkpoint_every = options.checkpoint_every;
   train.host_memory = common.host_memory.bytes;
   train.gpu_memory = common.gpu_memory.bytes;
+  train.pinned_memory = common.pinned_memory.bytes;
   train.offload = offload_by_name(options.offload);
   train.adapter_dtype = options.adapter_dtype == "bf16" ? DType::kBF16 : DType::kF32;
   return train;

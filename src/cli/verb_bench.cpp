@@ -102,8 +102,7 @@ class BenchStepVerb final : public Verb {
     for (const int64_t length : options_.lengths) {
       if (context.stop.requested()) return 128 + context.stop.number();
       if (on_gpu && !context.common.dry_run) {
-        measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute,
-                          std::min(length, kLongestAlone));
+        measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute, std::min(length, kLongestAlone));
       }
       step(context, loaded, length, ceilings);
     }
@@ -118,6 +117,7 @@ class BenchStepVerb final : public Verb {
     train.steps = 1;
     train.host_memory = context.common.host_memory.bytes;
     train.gpu_memory = context.common.gpu_memory.bytes;
+    train.pinned_memory = context.common.pinned_memory.bytes;
     train.offload = offload_by_name(offload_);
     Example example;
     example.ids = bench_ids(loaded.model.config(), length, 1);
@@ -205,8 +205,7 @@ class BenchPrefillVerb final : public Verb {
     for (const int64_t length : options_.lengths) {
       if (context.stop.requested()) return 128 + context.stop.number();
       if (on_gpu) {
-        measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute,
-                          std::min(length, kLongestAlone));
+        measure_attention(ceilings, *loaded.device, loaded.model.config(), loaded.compute, std::min(length, kLongestAlone));
       }
       prefill(context, loaded, length, ceilings);
     }

@@ -112,6 +112,14 @@ Limit host_limit(const TrainOptions& options) {
   return {options.host_memory > 0 ? options.host_memory : host_memory_bytes() / 10 * 8, "--host-memory"};
 }
 
+/// Of what is page-locked beside a GPU.
+Limit pinned_limit(const TrainOptions& options) {
+  const Limit host = host_limit(options);
+  const int64_t there = host.bytes - kProgramBytes;
+  if (options.pinned_memory > 0 && options.pinned_memory < there) return {options.pinned_memory, "--pinned-memory"};
+  return {there, host.option};
+}
+
 Limit memory_limit(const Device& device, const TrainOptions& options) {
   if (device.kind() == DeviceKind::kCpu) return host_limit(options);
   // An allowance beyond the card is the card's.
@@ -122,7 +130,7 @@ Limit memory_limit(const Device& device, const TrainOptions& options) {
 /// What the plan's buffers leave for kept activations.
 KeptRoom room_left(const Device& device, const TrainPlan& plan, const TrainOptions& options) {
   const int64_t device_bytes = memory_limit(device, options).bytes - plan.memory.total();
-  if (device.kind() != DeviceKind::kCpu) return {device_bytes, host_limit(options).bytes - kProgramBytes - plan.host.total()};
+  if (device.kind() != DeviceKind::kCpu) return {device_bytes, pinned_limit(options).bytes - plan.host.total()};
   // One memory for both: half of it each, where a test wants a host beside the CPU.
   return options.offload == Offload::kAlways ? KeptRoom{device_bytes / 2, device_bytes / 2} : KeptRoom{device_bytes, 0};
 }
@@ -198,13 +206,13 @@ namespace {
                                  sizes.longest, gib(needed), gib(limit.bytes));
   std::string options_text = limit.option;
   if (offloads) {
-    const Limit host = host_limit(options);
+    const Limit host = pinned_limit(options);
     const int64_t whole = room_of(costs, last, on_device).device_bytes + plan.memory.total() - fixed;
-    const int64_t allowed = limit.bytes - fixed + host.bytes - kProgramBytes - plan.host.total();
+    const int64_t allowed = limit.bytes - fixed + host.bytes - plan.host.total();
     fits = std::min(fits, share(allowed, whole));
     text += fmt::format(" on the GPU; with {:.2f} GiB beside it on the host, where {:.2f} GiB are allowed",
-                        gib(least.host_bytes + plan.host.total() + kProgramBytes), gib(host.bytes));
-    options_text += " or --host-memory";
+                        gib(least.host_bytes + plan.host.total()), gib(host.bytes));
+    options_text += fmt::format(" or {}", host.option);
   }
   throw_device("{}. Lower --max-length (about {} tokens fit) or raise {}", text,
                static_cast<int64_t>(static_cast<double>(sizes.longest) * fits), options_text);

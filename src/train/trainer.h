@@ -47,6 +47,7 @@ struct TrainOptions {
   int64_t checkpoint_every = 0;  ///< steps; 0: about a minute apart is the caller's choice, here: only at the end and on a stop
   int64_t host_memory = 0;       ///< bytes that the whole run may hold; 0: most of what the machine has
   int64_t gpu_memory = 0;        ///< the same on a GPU, context and libraries included; 0: what is free
+  int64_t pinned_memory = 0;     ///< of host_memory, bytes that may be page-locked beside a GPU; 0: all of it
   Offload offload = Offload::kAuto;
   DistillOptions distill;
   DType compute = DType::kF32;

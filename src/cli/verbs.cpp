@@ -15,6 +15,8 @@ std::vector<std::unique_ptr<Verb>> make_verbs() {
   verbs.push_back(make_eval_ruler_verb());
   verbs.push_back(make_eval_ppl_verb());
   verbs.push_back(make_eval_score_verb());
+  verbs.push_back(make_eval_all_verb());
+  verbs.push_back(make_eval_compare_verb());
   verbs.push_back(make_generate_verb());
   verbs.push_back(make_chat_verb());
   verbs.push_back(make_data_synth_verb());

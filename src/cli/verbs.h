@@ -17,6 +17,8 @@ std::unique_ptr<Verb> make_eval_generation_verb();
 std::unique_ptr<Verb> make_eval_ruler_verb();
 std::unique_ptr<Verb> make_eval_ppl_verb();
 std::unique_ptr<Verb> make_eval_score_verb();
+std::unique_ptr<Verb> make_eval_all_verb();
+std::unique_ptr<Verb> make_eval_compare_verb();
 std::unique_ptr<Verb> make_generate_verb();
 std::unique_ptr<Verb> make_chat_verb();
 std::unique_ptr<Verb> make_data_synth_verb();

@@ -406,6 +406,42 @@ TEST_F(ProgramTest, AsksRuler) {
   expect_refused(ask + Words{"--samples", "0", "--reference-layout", "x"}, 2, {"--samples: expected 1", "has no RULER"});
 }
 
+TEST_F(ProgramTest, RunsEverythingAndCompares) {
+  folder_.write("data/lm/a.txt", [] {
+    std::string words;
+    for (int i = 0; i < 400; ++i) words += "the water " + std::to_string(i) + ". ";
+    return words;
+  }());
+  folder_.write("data/topics/topic_retrieval.json",
+                R"({"context": "the water", "question": "What?", "topics": ["water"], "num_topics": 5})");
+  folder_.write("data/mmlu/test.json", "{}\n");
+  const Words all = {"eval", "all",       "--model", model_,   "--data", folder_ / "data", "--max-length", "512",    "--first",
+                     "1",    "--threads", "1",       "--only", "topic",  "mmlu",           "ppl",          "needle", "--json"};
+  const auto before = files();
+  const Ended planned = run(all + Words{"--dry-run"});
+  expect_contains(planned.out, {"tenfold eval topic --data ", "tenfold eval ppl --window 512 --text "});
+  expect_contains(planned.err, {"eval needle: left out: no needle/ or books/"});
+  EXPECT_EQ(files(), before);
+  // Bad data of one evaluation is said, and the others run.
+  for (const char* name : {"a", "b"}) {
+    const Ended ended = run(all + Words{"--out", folder_ / name});
+    EXPECT_EQ(ended.code, 2);
+    expect_contains(ended.err, {"error: ", "test.json:1: subject: missing"});
+    const Json ran = parse_json(ended.out.substr(ended.out.rfind("\n{") + 1), "the summary").at("ran");
+    EXPECT_EQ(ran["topic"], 0);
+    EXPECT_EQ(ran["ppl"], 0);
+    EXPECT_EQ(ran["mmlu"], 2);
+    EXPECT_EQ(ran["needle"], "no data");
+  }
+  const Ended same = run({"eval", "compare", folder_ / "a", folder_ / "b", "--show", "2", "--json"});
+  const Json summary = summary_of(same);
+  EXPECT_EQ(summary["tasks"].size(), 2U);
+  for (const Json& task : summary["tasks"]) EXPECT_EQ(task["p_value"], 1.0);
+  EXPECT_TRUE(fs::exists(folder_ / "b/compare.json"));
+  expect_refused({"eval", "compare", folder_ / "a"}, 2, {"expected 2, got 1"});
+  expect_refused(all + Words{"--only", "books"}, 2, {"--only: expected some of needle"});
+}
+
 TEST_F(ProgramTest, WritesThePublishedSystemsFilesWhenAsked) {
   const std::string text = folder_.write("pg19.txt", [] {
     std::string words;

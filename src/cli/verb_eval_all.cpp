@@ -1,0 +1,209 @@
+// eval all: every evaluation that there is data for.
+#include "cli/model_support.h"
+#include "cli/verbs.h"
+
+#include "core/error.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <set>
+
+namespace tenfold::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Words = std::vector<std::string>;
+
+/// The words of one evaluation, or why it is left out.
+struct Planned {
+  std::string name;
+  Words words;
+  std::string missing;
+};
+
+class EvalAllVerb final : public Verb {
+ public:
+  std::string name() const override { return "eval all"; }
+  std::string summary() const override {
+    return "Every evaluation that there is data for, one after another, into one run directory";
+  }
+  std::string examples() const override {
+    return "  tenfold eval all --model M --data evaluations/ --max-length 32K --out runs/base\n"
+           "  tenfold eval all --model M --data evaluations/ --max-length 4K --first 5 --only needle,mmlu,longbench --out "
+           "runs/quick\n"
+           "  tenfold eval all --model M --data evaluations/ --dry-run\n";
+  }
+  void declare(OptionTable& table) override {
+    declare_model(table, model_);
+    table.group("Evaluations");
+    table
+        .add("data", data_, "DIR",
+             "Folder with any of needle/ or books/ (texts), longeval/ or topics/ (topic_retrieval.json), mmlu/ (test.json), "
+             "longbench/, "
+             "infbench/, lm/ (*.jsonl of texts), generation/ (*.jsonl)")
+        .required = true;
+    table.add_many("only", only_, "NAME...", "These alone: needle passkey topic mmlu longbench infbench ruler ppl generation");
+    table.add("max-length", max_length_, "N", "Tokens that a prompt may take, where an evaluation can be made shorter");
+    table.add("first", first_, "N", "Only so many records of each task, samples of RULER and windows of text; 0: as each has it");
+    table.add("out", out_, "DIR", "Run directory of them all");
+    table.add_switch("strict-reference", strict_, "Bug-compatible with the published evaluation (docs/guide.md)");
+  }
+  void check(const OptionTable&, std::vector<std::string>& errors) const override {
+    if (max_length_ < 512) errors.push_back(fmt::format("--max-length: expected 512 or more, got {}", max_length_));
+    if (first_ < 0) errors.push_back(fmt::format("--first: expected 0 or more, got {}", first_));
+    const std::vector<std::string> known = {"needle",   "passkey", "topic", "mmlu",      "longbench",
+                                            "infbench", "ruler",   "ppl",   "generation"};
+    for (const std::string& name : only_) {
+      if (std::find(known.begin(), known.end(), name) == known.end()) {
+        errors.push_back(fmt::format("--only: expected some of {}, got {}", fmt::join(known, " "), name));
+      }
+    }
+  }
+
+  int run(Context& context) override {
+    if (!fs::is_directory(data_)) throw_input("--data {}: expected a folder", data_);
+    const Words common = common_words(context.options);
+    Json ran = Json::object();
+    int worst = 0;
+    for (const Planned& planned : plan()) {
+      if (!only_.empty() && std::find(only_.begin(), only_.end(), planned.name) == only_.end()) continue;
+      if (!planned.missing.empty()) {
+        context.console.note(fmt::format("eval {}: left out: {}", planned.name, planned.missing));
+        ran[planned.name] = "no data";
+        continue;
+      }
+      Words words = {"eval", planned.name};
+      words.insert(words.end(), planned.words.begin(), planned.words.end());
+      words.insert(words.end(), common.begin(), common.end());
+      std::string command = "tenfold";
+      for (const std::string& word : words) command += fmt::format(" {}", shell_quoted(word));
+      context.console.line(command);
+      if (context.common.dry_run) continue;
+      const int code = run_one(words, context);
+      ran[planned.name] = code;
+      if (code >= 128) {  // stopped: what follows waits for the next time
+        context.summary["ran"] = ran;
+        return code;
+      }
+      worst = std::max(worst, code);
+    }
+    context.summary["ran"] = ran;
+    context.summary["out"] = out_;
+    return worst;
+  }
+
+ private:
+  /// One evaluation. What is wrong with its data is said, and the others run.
+  static int run_one(const Words& words, Context& context) {
+    try {
+      return run_program(words, context.console, context.stop);
+    } catch (const InputError& error) {
+      context.console.note(fmt::format("error: {}", error.what()));
+      return 2;
+    }
+  }
+
+  /// The model's and the machine's options as they were given.
+  Words common_words(const OptionTable& table) const {
+    static const std::set<std::string> own = {"data",    "only", "max-length",       "first", "config",
+                                              "dry-run", "json", "strict-reference", "out"};
+    Words words = {"--out", out_};
+    for (const Option& option : table.all()) {
+      if (!option.given() || own.contains(option.name)) continue;
+      words.push_back(fmt::format("--{}", option.name));
+      if (option.is_switch()) {
+        words.back() = fmt::format("--{}={}", option.name, option.words.back());
+      } else {
+        words.insert(words.end(), option.words.begin(), option.words.end());
+      }
+    }
+    return words;
+  }
+
+  std::optional<std::string> first_of(std::initializer_list<const char*> names) const {
+    for (const char* name : names) {
+      if (const fs::path path = fs::path(data_) / name; fs::exists(path)) return path.string();
+    }
+    return std::nullopt;
+  }
+
+  /// Files of a folder with an extension, by name; `beginning` of the name where it is not empty.
+  Words files_in(const char* folder, const std::string& beginning, std::initializer_list<const char*> extensions) const {
+    Words files;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(fs::path(data_) / folder, error)) {
+      const std::string extension = entry.path().extension().string();
+      const bool kind = std::any_of(extensions.begin(), extensions.end(), [&](const char* e) { return extension == e; });
+      if (entry.is_regular_file() && kind && entry.path().filename().string().starts_with(beginning)) {
+        files.push_back(entry.path().string());
+      }
+    }
+    std::sort(files.begin(), files.end());
+    return files;
+  }
+
+  std::vector<Planned> plan() const {
+    const std::string longest = std::to_string(max_length_);
+    const std::string first = std::to_string(first_);
+    const auto with_first = [&](Words words, const char* option) {
+      if (first_ > 0) words.insert(words.end(), {option, first});
+      return words;
+    };
+    const auto strict = [&](Words words) {
+      if (strict_) words.emplace_back("--strict-reference");
+      return words;
+    };
+    const Words grid = {"--min-length", std::to_string(std::max<int64_t>(512, max_length_ / 8)), "--max-length", longest};
+    const auto joined = [](Words a, const Words& b) {
+      a.insert(a.end(), b.begin(), b.end());
+      return a;
+    };
+    std::vector<Planned> plan;
+    const auto haystack = first_of({"needle/PaulGrahamEssays", "needle", "books"});
+    const std::string no_text = "no needle/ or books/ in --data";
+    plan.push_back({"needle", haystack ? strict(joined({"--haystack", *haystack}, grid)) : Words(), haystack ? "" : no_text});
+    plan.push_back({"passkey", strict(grid), ""});
+    const auto topics = first_of({"longeval/topic_retrieval.json", "topics/topic_retrieval.json"});
+    plan.push_back(
+        {"topic", topics ? strict({"--data", *topics}) : Words(), topics ? "" : "no longeval/ or topics/topic_retrieval.json"});
+    const Words mmlu = files_in("mmlu", "test", {".json", ".jsonl"});
+    plan.push_back({"mmlu", mmlu.size() == 1 ? strict({"--data", mmlu[0]}) : Words(),
+                    mmlu.size() == 1 ? "" : fmt::format("expected one mmlu/test*.json, got {}", mmlu.size())});
+    for (const char* name : {"longbench", "infbench"}) {
+      const Words files = files_in(name, "", {".jsonl"});
+      Words words = joined({"--max-length", longest, "--data"}, files);
+      plan.push_back(
+          {name, strict(with_first(std::move(words), "--first")), files.empty() ? fmt::format("no {}/TASK.jsonl", name) : ""});
+    }
+    std::string lengths;
+    for (int64_t length = 4096; length <= max_length_; length *= 2)
+      lengths += fmt::format("{}{}", lengths.empty() ? "" : ",", length);
+    if (lengths.empty()) lengths = longest;
+    plan.push_back({"ruler", haystack ? with_first({"--haystack", *haystack, "--lengths", lengths}, "--samples") : Words(),
+                    haystack ? "" : no_text});
+    const Words texts = files_in("lm", "", {".json", ".jsonl", ".txt"});
+    Words text = joined({"--window", longest, "--text"}, texts);
+    if (texts.empty() && haystack) text.push_back(*haystack);
+    plan.push_back(
+        {"ppl", strict(with_first(std::move(text), "--windows")), texts.empty() && !haystack ? "no lm/, needle/ or books/" : ""});
+    const Words talks = files_in("generation", "", {".json", ".jsonl"});
+    plan.push_back({"generation", talks.size() == 1 ? strict(with_first({"--data", talks[0]}, "--max-num")) : Words(),
+                    talks.size() == 1 ? "" : fmt::format("expected one file in generation/, got {}", talks.size())});
+    return plan;
+  }
+
+  ModelOptions model_;
+  std::string data_;
+  Words only_;
+  int64_t max_length_ = 32768;
+  int64_t first_ = 0;
+  std::string out_ = "runs/eval";
+  bool strict_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_eval_all_verb() { return std::make_unique<EvalAllVerb>(); }
+
+}  // namespace tenfold::cli

@@ -68,6 +68,7 @@ class EvalLongBenchVerb final : public Verb {
                                                                              : NewlineEos::kQa;
     const LongBenchTask task = make_longbench_task(tokenizer, chat, options_);
     if (!task.missing.empty()) context.console.note(fmt::format("without data, left out: {}", fmt::join(task.missing, ", ")));
+    if (!task.refusal.empty()) context.console.note(fmt::format("{}; left out", task.refusal));
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
@@ -95,7 +96,7 @@ class EvalLongBenchVerb final : public Verb {
     out.line(fmt::format("{:<34}{:>8}", "average", number(result.scores.average)));
     add_summary(context, result.metrics,
                 {"scores", "categories", "avg", "mean_of_14", "mean_of_16", "longbench_e", "tasks", "tasks_without_data",
-                 "truncated", "empty_answers", "timing"});
+                 "tasks_refused", "truncated", "empty_answers", "timing"});
   }
 
   ModelOptions model_;

@@ -187,17 +187,27 @@ Decoding decoding_of(const Task& task, int64_t budget, const Tokenizer& tokenize
   return decoding;
 }
 
-void refuse_without_jieba(const TaskFiles& files, const std::string& directory) {
-  std::string names;
+/// Takes the tasks out that cannot be scored without jieba's tables and returns why, "" where there is none. InputError where one
+/// was named itself or none is left: they are never scored with other words.
+std::string refuse_without_jieba(TaskFiles& files, const LongBenchOptions& options, std::vector<std::string>& refused) {
   for (const TaskFile& file : files.files) {
-    if (needs_jieba(task_named(file.task))) names += (names.empty() ? "" : ", ") + file.task;
+    if (needs_jieba(task_named(file.task))) refused.push_back(file.task);
   }
-  if (names.empty()) return;
+  if (refused.empty()) return "";
   try {
-    const Segmenter segmenter(directory);
+    const Segmenter segmenter(options.jieba_directory);
   } catch (const InputError& error) {
-    throw_input("eval longbench: {} cannot be scored: {}; or leave these tasks out with --tasks", names, error.what());
+    std::erase_if(files.files, [](const TaskFile& file) { return needs_jieba(task_named(file.task)); });
+    std::string why = fmt::format("eval longbench: {} cannot be scored: {}", fmt::join(refused, ", "), error.what());
+    const bool named = std::any_of(refused.begin(), refused.end(), [&](const std::string& task) {
+      return std::any_of(options.tasks.begin(), options.tasks.end(),
+                         [&](const std::string& name) { return ("," + name + ",").find("," + task + ",") != std::string::npos; });
+    });
+    if (named || files.files.empty()) throw_input("{}; or leave these tasks out with --tasks", why);
+    return why;
   }
+  refused.clear();
+  return "";
 }
 
 std::string_view name_of(NewlineEos newline) {
@@ -259,6 +269,7 @@ Json metrics_of(const LongBenchResult& result, const LongBenchTask& task) {
   metrics["tasks"] = Json::object();
   for (const TaskTally& tally : tally_by_task(result.answers)) metrics["tasks"][tally.name] = tally.json();
   metrics["tasks_without_data"] = task.missing;
+  metrics["tasks_refused"] = task.refused;
   return metrics;
 }
 
@@ -357,10 +368,10 @@ Scorer scorer_of(const LongBenchOptions& options) {
 
 LongBenchTask make_longbench_task(const Tokenizer& tokenizer, const ChatTemplate& chat, const LongBenchOptions& options) {
   if (options.max_length < 2) throw_input("eval longbench: --max-length: expected 2 or more, got {}", options.max_length);
-  const TaskFiles files = find_task_files(options.data, options.tasks, task_names());
-  refuse_without_jieba(files, options.jieba_directory);
-  const PromptFiles prompts = read_prompts(options);
   LongBenchTask task;
+  TaskFiles files = find_task_files(options.data, options.tasks, task_names());
+  task.refusal = refuse_without_jieba(files, options, task.refused);
+  const PromptFiles prompts = read_prompts(options);
   task.options = options;
   task.missing = files.missing;
   task.asked.name = "longbench";
@@ -404,9 +415,9 @@ LongBenchResult rescore_longbench(const std::vector<std::string>& saved, const L
     }
   }
   if (files.empty()) throw_input("eval longbench: --load-result {}: expected TASK.json, got none", fmt::join(saved, ", "));
-  const TaskFiles found = find_task_files(files, options.tasks, task_names());
-  refuse_without_jieba(found, options.jieba_directory);
   LongBenchTask task;
+  TaskFiles found = find_task_files(files, options.tasks, task_names());
+  task.refusal = refuse_without_jieba(found, options, task.refused);
   std::vector<std::string> outputs;
   for (const TaskFile& file : found.files) {
     const Task& info = task_named(file.task);

@@ -35,6 +35,8 @@ struct LongBenchOptions {
 struct LongBenchTask : Benchmark {
   std::vector<Json> rows;            ///< of each question {input, answers, length, dataset}, as the published files repeat them
   std::vector<std::string> missing;  ///< tasks of a group without data
+  std::vector<std::string> refused;  ///< tasks that cannot be scored here, left out
+  std::string refusal;               ///< and why
   LongBenchOptions options;
 };
 
@@ -55,8 +57,8 @@ struct LongBenchResult {
   Json published_metrics;                                            ///< {task: score, ..., avg}
 };
 
-/// Reads, cuts and encodes the records. InputError: unknown tasks, missing or malformed data (file and line), a Chinese task
-/// without jieba's tables.
+/// Reads, cuts and encodes the records. InputError: unknown tasks, missing or malformed data (file and line), a task that
+/// was named, or nothing but such, and jieba's tables are not there for it.
 LongBenchTask make_longbench_task(const Tokenizer& tokenizer, const ChatTemplate& chat, const LongBenchOptions& options);
 
 /// Asks, scores, and writes metrics.json when every record is answered.

@@ -172,6 +172,17 @@ TEST_F(LongBench, SaysWhatIsWrongWithTheData) {
   options_.data = {folder_.file("multifieldqa_zh.jsonl")};
   options_.jieba_directory = folder_.path();
   EXPECT_HAS(refusal(), "multifieldqa_zh cannot be scored");
+  // Beside others that nobody named it is left out, and that is said.
+  test::write(folder_.file("dataset2prompt.json"), kPrompts);
+  test::write(folder_.file("lcc.jsonl"), row("", "b", {"c"}));
+  options_.data.push_back(folder_.file("lcc.jsonl"));
+  const LongBenchTask rest = make();
+  EXPECT_EQ(rest.refused, std::vector<std::string>{"multifieldqa_zh"});
+  EXPECT_EQ(rest.asked.questions.size(), 1U);
+  EXPECT_EQ(run(rest, [](const std::string&) { return "c"; }).metrics["tasks_refused"].size(), 1U);
+  options_.tasks = {"lcc,multifieldqa_zh"};
+  EXPECT_HAS(refusal(), "multifieldqa_zh cannot be scored");
+  options_.tasks.clear();
   RuleReader small(tokenizer_, [](const std::string&) { return "x"; });
   small.set_capacity(4);
   test::write(folder_.file("dataset2prompt.json"), kPrompts);

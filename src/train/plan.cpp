@@ -227,8 +227,8 @@ TrainPlan plan_training(Device& device, const ModelConfig& config, const LoraCon
   TrainPlan plan;
   const int64_t parameters = Adapter::elements_of(config, lora);
   const bool gpu = device.kind() != DeviceKind::kCpu;
-  plan.moments_on_host =
-      gpu && (options.offload == Offload::kAlways || (options.offload == Offload::kAuto && parameters * 8 > kLargeMoments));
+  const bool large = options.offload == Offload::kAlways || (options.offload == Offload::kAuto && parameters * 8 > kLargeMoments);
+  plan.moments_on_host = gpu && large && parameters * 8 <= pinned_limit(options).bytes;
   MemoryPlan& m = plan.memory;
   m.add_surroundings(device);
   m.add("base weights", MemoryUse::kWeights, sizes.weight_bytes);

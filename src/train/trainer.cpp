@@ -88,14 +88,12 @@ struct Trainer::Impl {
         adapter(adapter_in),
         examples(examples_in),
         options(options_in),
-        sizes(padded_sizes()),
+        sizes(checked_sizes()),
         plan(plan_training(device, model.config(), adapter.config(), options, sizes)),
         order(lengths_of(examples_in), options_in.seed, options_in.shuffle, options_in.group_by_length,
               options_in.batch * options_in.accumulation),
         pass(device, model, adapter, options, sizes, plan),
         exec{device, pass.scratch(), options.compute, d.kind() == DeviceKind::kCpu ? &profile : nullptr} {
-    check_ids();
-    check_distillation();
     steps = options.steps > 0
                 ? options.steps
                 : std::max<int64_t>(
@@ -127,7 +125,10 @@ struct Trainer::Impl {
     for (const int64_t n : lengths) ops::attention_prepare(exec, n, n, c.heads, c.kv_heads, c.head_dim, /*training=*/true);
   }
 
-  TrainSizes padded_sizes() const {
+  /// Everything that can be refused is, before memory is taken.
+  TrainSizes checked_sizes() const {
+    check_ids();
+    check_distillation();
     TrainSizes out = train_sizes(examples, options, model.weight_bytes());
     out.longest = round_up(out.longest, device.row_multiple());
     return out;
@@ -142,6 +143,12 @@ struct Trainer::Impl {
     if (static_cast<int64_t>(d.text.size()) < distill_length(d)) {
       throw_input("--distill-text has {} tokens, and a window takes {}: give more text or shorter --distill-lengths",
                   d.text.size(), distill_length(d));
+    }
+    for (const int32_t id : d.text) {
+      if (id < 0 || id >= model.config().vocabulary) {
+        throw_input("--distill-text: token id {} is outside the model's vocabulary of {}; the tokenizer belongs to another model",
+                    id, model.config().vocabulary);
+      }
     }
   }
 

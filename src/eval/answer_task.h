@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tenfold {
@@ -54,6 +55,19 @@ using AnswerScore = std::function<Json(const EvalQuestion& question, const std::
 /// Asks what is not answered yet and scores every answer from its text, those of an earlier run too.
 AnswerRun run_answers(LanguageModel& model, const Tokenizer& tokenizer, const AnswerTask& task, const AnswerScore& score,
                       const EvalRunOptions& options, const EvalCallbacks& callbacks);
+
+/// How an evaluation by answers ends: a Result (answers, run, metrics) from what was asked. `summarise(result)` makes its metrics
+/// from the answers; the run's own fields follow, and metrics.json when nothing interrupted it.
+template <typename Result, typename Summarise>
+Result finish_answers(AnswerRun asked, const EvalRunOptions& options, const Summarise& summarise) {
+  Result result;
+  result.answers = std::move(asked.answers);
+  result.run = std::move(asked.run);
+  summarise(result);
+  add_run_fields(result.metrics, result.run);
+  if (!result.run.interrupted) write_metrics(options, result.metrics);
+  return result;
+}
 
 /// InputError when a prompt and its answer do not fit the model's session.
 void check_capacity(std::string_view task, int64_t needed, const LanguageModel& model, std::string_view remedy);

@@ -298,14 +298,8 @@ InfBenchTask make_infbench_task(const Tokenizer& tokenizer, const ChatTemplate& 
 InfBenchResult run_infbench(LanguageModel& model, const Tokenizer& tokenizer, const InfBenchTask& task,
                             const EvalRunOptions& options, const EvalCallbacks& callbacks) {
   Scorer scorer({.strict_reference = task.strict_reference});
-  AnswerRun asked = run_benchmark(model, tokenizer, task, scorer, options, callbacks);
-  InfBenchResult result;
-  result.answers = std::move(asked.answers);
-  result.run = std::move(asked.run);
-  summarise(result, task);
-  add_run_fields(result.metrics, result.run);
-  if (!result.run.interrupted) write_metrics(options, result.metrics);
-  return result;
+  return finish_answers<InfBenchResult>(run_benchmark(model, tokenizer, task, scorer, options, callbacks), options,
+                                        [&](InfBenchResult& result) { summarise(result, task); });
 }
 
 InfBenchResult rescore_infbench(const std::vector<std::string>& saved, const InfBenchOptions& options) {

@@ -393,14 +393,8 @@ LongBenchTask make_longbench_task(const Tokenizer& tokenizer, const ChatTemplate
 LongBenchResult run_longbench(LanguageModel& model, const Tokenizer& tokenizer, const LongBenchTask& task,
                               const EvalRunOptions& options, const EvalCallbacks& callbacks) {
   Scorer scorer = scorer_of(task.options);
-  AnswerRun asked = run_benchmark(model, tokenizer, task, scorer, options, callbacks);
-  LongBenchResult result;
-  result.answers = std::move(asked.answers);
-  result.run = std::move(asked.run);
-  summarise(result, task);
-  add_run_fields(result.metrics, result.run);
-  if (!result.run.interrupted) write_metrics(options, result.metrics);
-  return result;
+  return finish_answers<LongBenchResult>(run_benchmark(model, tokenizer, task, scorer, options, callbacks), options,
+                                         [&](LongBenchResult& result) { summarise(result, task); });
 }
 
 LongBenchResult rescore_longbench(const std::vector<std::string>& saved, const LongBenchOptions& options) {

@@ -206,14 +206,8 @@ RulerResult run_ruler(LanguageModel& model, const Tokenizer& tokenizer, const Ru
     const double value = any ? (share > 0 ? 1.0 : 0.0) : share;
     return {{"hit", value == 1.0}, {"score", value}};
   };
-  AnswerRun asked = run_answers(model, tokenizer, task, score, options, callbacks);
-  RulerResult result;
-  result.answers = std::move(asked.answers);
-  result.run = std::move(asked.run);
-  summarise(result, task);
-  add_run_fields(result.metrics, result.run);
-  if (!result.run.interrupted) write_metrics(options, result.metrics);
-  return result;
+  return finish_answers<RulerResult>(run_answers(model, tokenizer, task, score, options, callbacks), options,
+                                     [&](RulerResult& result) { summarise(result, task); });
 }
 
 }  // namespace tenfold

@@ -36,10 +36,12 @@ class DataSynthVerb final : public Verb {
     table.add("unwrap", unwrap_, "WHEN", "Join the lines of hard-wrapped paragraphs: auto, always or never");
     table.group("Shares of the questions");
     table.add("share-facts", options_.shares.facts, "X", "About invented facts");
+    table.add("share-clauses", options_.shares.clauses, "X", "About who did what, in sentences put together anew each time");
     table.add("share-numbers", options_.shares.numbers, "X", "About invented numbers and codes");
     table.add("share-multi", options_.shares.multi, "X", "About several sentences that belong together");
     table.add("share-sentences", options_.shares.sentences, "X", "About sentences of other texts");
     table.add("share-passages", options_.shares.passages, "X", "Passages of the text to complete");
+    table.add("share-quoted", options_.quoted, "X", "Of the answers about facts: that quote the sentence as the text has it");
   }
   void check(const OptionTable&, std::vector<std::string>& errors) const override {
     if (options_.records < 1) errors.push_back(fmt::format("--records: expected 1 or more, got {}", options_.records));

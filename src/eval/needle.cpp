@@ -6,6 +6,7 @@
 #include "eval/metrics/text.h"
 #include "eval/prompt.h"
 #include "eval/wording.h"
+#include "text/case.h"
 
 #include <algorithm>
 #include <utility>
@@ -83,9 +84,11 @@ GridTask make_needle_task(const Tokenizer& tokenizer, const ChatTemplate& chat, 
 GridResult run_needle(LanguageModel& model, const Tokenizer& tokenizer, const GridTask& task, const EvalRunOptions& options,
                       const EvalCallbacks& callbacks) {
   const auto recursion = task.options.strict_reference ? RougeRecursion::kReference : RougeRecursion::kNone;
-  const ScoreFunction score = [recursion](const EvalQuestion& question, GridCell& cell) {
+  const ScoreFunction score = [recursion, strict = task.options.strict_reference](const EvalQuestion& question, GridCell& cell) {
     const std::string answer = json_string(question.about, "answer", question.id);
-    cell.hit = cell.output.find(answer) != std::string::npos;
+    // "Sunflower oil" is an answer as good as "sunflower oil".
+    cell.hit = strict ? cell.output.find(answer) != std::string::npos
+                      : lower_case(cell.output).find(lower_case(answer)) != std::string::npos;
     cell.exact = cell.output.find(strip(cell.target)) != std::string::npos;
     cell.score = python_round(rouge_l(cell.output, cell.target, recursion).f, 2);
   };

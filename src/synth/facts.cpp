@@ -1,6 +1,7 @@
 #include "synth/facts.h"
 
 #include "core/error.h"
+#include "synth/clauses.h"
 #include "synth/fact_shapes.h"
 #include "synth/wording.h"
 
@@ -205,7 +206,7 @@ std::string FactMaker::answer_of(std::string_view full, std::string_view value, 
     return out;
   }
   // The sentence as the text has it, where a single one holds the whole answer.
-  if (!sentence.empty() && u > 0.75) return sentence;
+  if (!sentence.empty() && u > 1.0 - quoted_) return sentence;
   return fill(full);
 }
 
@@ -222,6 +223,16 @@ Fact FactMaker::fact(bool number) {
   fact.parts.push_back(sentence);
   if (rng_.uniform() < 0.2) fact.parts[0].append(" ").append(rng_.pick(phrases_of(Phrase::kRemember)));
   fact.asks.push_back(std::move(pair));
+  return fact;
+}
+
+Fact FactMaker::clause() {
+  slots_.clear();
+  const Clause clause = draw_clause(rng_);
+  Fact fact;
+  const std::string sentence = fill(clause.sentence);
+  fact.asks.push_back({fill(clause.question), answer_of(clause.restated, clause.value, sentence, false)});
+  fact.parts.push_back(sentence);
   return fact;
 }
 

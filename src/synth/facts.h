@@ -15,6 +15,8 @@ struct QuestionAnswer {
   std::string answer;
 };
 
+constexpr double kQuotedAnswers = 0.25;
+
 /// Something invented to be written into a text and asked about.
 struct Fact {
   std::vector<std::string> parts;    ///< sentences; each gets its own place in the text, in this order
@@ -25,10 +27,13 @@ struct Fact {
 /// contradict each other and every question has one answer.
 class FactMaker {
  public:
-  explicit FactMaker(Rng& rng) : rng_(rng) {}
+  /// `quoted`: the share of answers that are the sentence as the text has it, where one sentence holds the whole answer.
+  explicit FactMaker(Rng& rng, double quoted = kQuotedAnswers) : rng_(rng), quoted_(quoted) {}
 
   /// One sentence (or two that say the same) with questions; `number`: a number or a code to look up.
   Fact fact(bool number);
+  /// A sentence put together anew (synth/clauses.h) with a question about one of its constituents.
+  Fact clause();
   /// Two to four sentences that belong together: several values of one key, two facts on one person, a link over two sentences.
   Fact multi();
 
@@ -45,6 +50,7 @@ class FactMaker {
   std::string answer_of(std::string_view ask_answer, std::string_view value, const std::string& sentence, bool number);
 
   Rng& rng_;
+  double quoted_;
   std::map<std::string, std::string> slots_;  ///< of the fact in the making
   std::set<std::string> used_;                ///< words and values of this record that may not come again
 };

@@ -93,7 +93,7 @@ class Planner {
         options_(options),
         bytes_per_token_(bytes_per_token),
         rng_(options.seed, mix64(kRecordStream, static_cast<uint64_t>(index))),
-        facts_(rng_) {
+        facts_(rng_, options.quoted) {
     plan_.target = target;
     const auto bytes = static_cast<int64_t>(static_cast<double>(target) * bytes_per_token * 1.3) + 256;
     Stretch stretch = draw_stretch(rng_, corpus, std::min(bytes, corpus.bytes()));
@@ -126,7 +126,7 @@ class Planner {
   /// The first question must not be a passage: those may find no place in the text as it is cut in the end.
   AskKind draw_kind(bool first) {
     const AskShares& s = options_.shares;
-    const std::array<double, kAskKinds> shares = {s.facts, s.numbers, s.multi, s.sentences, first ? 0.0 : s.passages};
+    const std::array<double, kAskKinds> shares = {s.facts, s.clauses, s.numbers, s.multi, s.sentences, first ? 0.0 : s.passages};
     const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
     if (!(sum > 0.0)) return AskKind::kPassage;
     double at = rng_.uniform() * sum;
@@ -142,6 +142,7 @@ class Planner {
     switch (kind) {
       case AskKind::kFact:
       case AskKind::kNumber: return add_fact(kind, facts_.fact(kind == AskKind::kNumber));
+      case AskKind::kClause: return add_fact(kind, facts_.clause());
       case AskKind::kMulti: return add_fact(kind, facts_.multi());
       case AskKind::kSentence: return add_sentence();
       case AskKind::kPassage: {
@@ -169,11 +170,11 @@ class Planner {
     if (!sentence) return false;
     std::optional<QuestionAnswer> pair;
     for (int tries = 0; tries < 12 && !pair; ++tries) {
-      // Few questions whose answer repeats most of the question (kSubject): many of them teach to echo, not to look.
+      // Questions whose answer begins like the question, or repeats most of it, are few: they teach to echo, not to look.
       using enum SentenceQuestion;
-      static constexpr auto kKinds = std::to_array<SentenceQuestion>(
-          {kBegins, kBegins, kEnds, kGoesOn, kGoesOn, kAbout, kAbout, kAbout, kMentions, kMentions, kGap, kTwoGaps, kRepeat,
-           kRepeat, kSubject, kSubject, kSubject, kChoice, kNextWords});
+      static constexpr auto kKinds =
+          std::to_array<SentenceQuestion>({kBegins, kEnds, kGoesOn, kAbout, kAbout, kAbout, kAbout, kAbout, kMentions, kMentions,
+                                           kMentions, kGap, kRepeat, kRepeat, kSubject, kSubject, kSubject, kChoice, kNextWords});
       pair = ask_about_sentence(rng_.pick(kKinds), *sentence, context_, corpus_, rng_);
     }
     if (!pair) return false;

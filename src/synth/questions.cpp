@@ -89,9 +89,7 @@ Result goes_on(sv sentence, sv context, Rng& rng) {
   const size_t half = words.size() / 2 + rng.below(3) - 1;
   const std::string key = join(words, 0, half);
   if (contains(context, key)) return std::nullopt;
-  // Half of the answers repeat the beginning: both ways of completing are met in use.
-  std::string answer = rng.below(2) == 0 ? join(words, half, words.size()) : std::string(sentence);
-  return QuestionAnswer{phrase(rng, kAsk, key), std::move(answer)};
+  return QuestionAnswer{phrase(rng, kAsk, key), join(words, half, words.size())};
 }
 
 Result about(sv sentence, sv context, const SynthCorpus& corpus, Rng& rng) {
@@ -147,8 +145,7 @@ Result gap(sv sentence, const SynthCorpus& corpus, Rng& rng) {
   const Words words = rare_words(sentence, 5, corpus);
   if (words.empty()) return std::nullopt;
   const sv word = words[rng.below(std::min<size_t>(words.size(), 2))];
-  std::string answer = rng.uniform() < 0.7 ? std::string(word) : std::string(sentence);
-  return QuestionAnswer{phrase(rng, kAsk, with_gaps(sentence, {word})), std::move(answer)};
+  return QuestionAnswer{phrase(rng, kAsk, with_gaps(sentence, {word})), std::string(word)};
 }
 
 Result two_gaps(sv sentence, const SynthCorpus& corpus, Rng& rng) {

@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kSlack = 32;         ///< tokens by which a record may fall short of its target
 constexpr int64_t kAim = 8;            ///< tokens under the target that the search aims at
 constexpr int64_t kLeastLength = 256;  ///< a record needs room for its questions
-constexpr int64_t kMostQuestions = 16;
+constexpr int64_t kMostQuestions = 64;
 constexpr uint64_t kLengthStream = 0x4C454E475448;  // "LENGTH"
 
 std::vector<int64_t> parse_list(const std::string& text) {
@@ -48,6 +48,7 @@ double even_point(uint64_t seed, int64_t index) {
 std::string_view name_of(AskKind kind) {
   switch (kind) {
     case AskKind::kFact: return "facts";
+    case AskKind::kClause: return "clauses";
     case AskKind::kNumber: return "numbers";
     case AskKind::kMulti: return "multi";
     case AskKind::kSentence: return "sentences";
@@ -78,8 +79,10 @@ void Synthesizer::check_options() const {
     throw_input("questions a record: {} to {}; expected 1 <= least <= most <= {}", o.min_questions, o.max_questions,
                 kMostQuestions);
   }
+  if (!(o.quoted >= 0.0 && o.quoted <= 1.0)) throw_input("--share-quoted {}: expected 0 to 1", o.quoted);
   double sum = 0.0;
-  for (const double share : {o.shares.facts, o.shares.numbers, o.shares.multi, o.shares.sentences, o.shares.passages}) {
+  for (const double share :
+       {o.shares.facts, o.shares.clauses, o.shares.numbers, o.shares.multi, o.shares.sentences, o.shares.passages}) {
     if (!(share >= 0.0) || !std::isfinite(share)) throw_input("a share of the questions is {}; expected a number >= 0", share);
     sum += share;
   }

@@ -3,6 +3,7 @@
 #include "data/record.h"
 #include "format/json.h"
 #include "synth/corpus.h"
+#include "synth/facts.h"
 #include "text/tokenizer.h"
 
 #include <cstdint>
@@ -16,17 +17,19 @@ namespace tenfold {
 /// What a question is about.
 enum class AskKind : uint8_t {
   kFact,      ///< an invented fact
+  kClause,    ///< who did what, in a sentence of no fixed shape
   kNumber,    ///< an invented number or code
   kMulti,     ///< several invented sentences that belong together
   kSentence,  ///< a sentence of another text
   kPassage,   ///< a passage of the text itself
 };
-constexpr int kAskKinds = 5;
+constexpr int kAskKinds = 6;
 std::string_view name_of(AskKind kind);
 
 /// Shares of the questions; they need not add up to 1.
 struct AskShares {
   double facts = 0.30;
+  double clauses = 0.0;
   double numbers = 0.30;
   double multi = 0.10;
   double sentences = 0.25;
@@ -43,8 +46,9 @@ struct SynthOptions {
   std::string lengths = "log-uniform";
   uint64_t seed = 0;
   int64_t min_questions = 4;
-  int64_t max_questions = 8;  ///< at most 16; short records get fewer, one for about 700 bytes
+  int64_t max_questions = 8;  ///< at most 64; short records get fewer, one for about 700 bytes
   AskShares shares;
+  double quoted = kQuotedAnswers;  ///< share of the answers about invented facts that quote the text
 };
 
 /// One question of a record and what it rests on.

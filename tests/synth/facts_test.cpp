@@ -2,6 +2,7 @@
 
 #include "format/json.h"
 #include "format/mapped_file.h"
+#include "synth/clauses.h"
 #include "synth/corpus.h"
 #include "synth/fact_shapes.h"
 #include "synth/wording.h"
@@ -48,7 +49,7 @@ TEST(FactsTest, SentencesAreFilledAndAnswersRestOnThem) {
     FactMaker maker(rng);
     std::set<std::string> questions;
     for (int i = 0; i < 10; ++i) {
-      const Fact fact = i % 3 == 2 ? maker.multi() : maker.fact(i % 3 == 1);
+      const Fact fact = i % 4 == 3 ? maker.clause() : i % 4 == 2 ? maker.multi() : maker.fact(i % 4 == 1);
       ASSERT_FALSE(fact.asks.empty());
       std::string all;
       for (const auto& part : fact.parts) all += part + "\n";
@@ -138,8 +139,8 @@ TEST(FactsTest, NoFactHoldsWordsOfTheHeldOutNeedles) {
   for (uint64_t record = 0; record < 800; ++record) {
     Rng rng(6, record);
     FactMaker maker(rng);
-    for (int i = 0; i < 9; ++i) {
-      const Fact fact = i % 3 == 2 ? maker.multi() : maker.fact(i % 3 == 1);
+    for (int i = 0; i < 12; ++i) {
+      const Fact fact = i % 4 == 3 ? maker.clause() : i % 4 == 2 ? maker.multi() : maker.fact(i % 4 == 1);
       std::string all;
       for (const auto& part : fact.parts) all += part + " ";
       for (const auto& [question, answer] : fact.asks) all.append(question).append(" ").append(answer).append(" ");
@@ -148,6 +149,23 @@ TEST(FactsTest, NoFactHoldsWordsOfTheHeldOutNeedles) {
       for (const auto& run : kept) EXPECT_EQ(words.find(run), std::string::npos) << run << "in: " << all;
     }
   }
+}
+
+TEST(FactsTest, ClausesSeldomRepeatTheirFormAndQuoteAsAsked) {
+  std::set<std::string> sentences, forms;
+  int quoted = 0;
+  for (uint64_t record = 0; record < 1000; ++record) {
+    Rng rng(7, record);
+    forms.insert(draw_clause(rng).sentence);
+    FactMaker maker(rng, 0.6);
+    const Fact fact = maker.clause();
+    sentences.insert(fact.parts[0]);
+    quoted += fact.asks[0].answer == fact.parts[0] ? 1 : 0;
+  }
+  EXPECT_GT(forms.size(), 990U);
+  EXPECT_EQ(sentences.size(), 1000U);
+  // 600 plus the restated ones that say nothing else; five standard deviations below.
+  EXPECT_GT(quoted, 600 - 5 * 16);
 }
 
 TEST(FactsTest, VeryManyFactsStillWork) {

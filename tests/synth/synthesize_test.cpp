@@ -8,6 +8,7 @@
 #include "synth/wording.h"
 
 #include <cmath>
+#include <numeric>
 #include <set>
 
 namespace tenfold {
@@ -75,7 +76,8 @@ std::set<std::string> numbers_of(const std::string& text) {
 }
 
 TEST_F(SynthesizeTest, FiveHundredRecords) {
-  const SynthOptions o = options();
+  SynthOptions o = options();
+  o.shares.clauses = 0.2;
   const Synthesizer synthesizer = make(o);
   std::array<int64_t, kAskKinds> kinds{};
   std::set<std::string> questions;
@@ -140,10 +142,11 @@ TEST_F(SynthesizeTest, FiveHundredRecords) {
   }
   // Shares, to within five standard deviations of a binomial draw plus what short records and passages without a place shift.
   const AskShares s = o.shares;
-  const std::array<double, kAskKinds> shares = {s.facts, s.numbers, s.multi, s.sentences, s.passages};
+  const std::array<double, kAskKinds> shares = {s.facts, s.clauses, s.numbers, s.multi, s.sentences, s.passages};
+  const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
   for (size_t k = 0; k < shares.size(); ++k) {
     const double share = static_cast<double>(kinds[k]) / static_cast<double>(asked);
-    EXPECT_NEAR(share, shares[k], 0.05) << k;
+    EXPECT_NEAR(share, shares[k] / sum, 0.05) << k;
   }
   EXPECT_GT(static_cast<double>(questions.size()), 0.95 * static_cast<double>(asked));
   EXPECT_GT(headings.size(), 30U);
@@ -191,7 +194,8 @@ TEST_F(SynthesizeTest, FewRecordsCoverAllLengths) {
 TEST_F(SynthesizeTest, SharesAreObeyed) {
   for (int kind = 0; kind < kAskKinds; ++kind) {
     SynthOptions o = options();
-    o.shares = {kind == 0 ? 1.0 : 0, kind == 1 ? 1.0 : 0, kind == 2 ? 1.0 : 0, kind == 3 ? 1.0 : 0, kind == 4 ? 1.0 : 0};
+    const auto only = [kind](int k) { return k == kind ? 1.0 : 0.0; };
+    o.shares = {only(0), only(1), only(2), only(3), only(4), only(5)};
     const Synthesizer synthesizer = make(o);
     for (int64_t i = 0; i < 20; ++i) {
       for (const SynthAsk& ask : synthesizer.make(i).asks) EXPECT_EQ(static_cast<int>(ask.kind), kind);
@@ -250,11 +254,12 @@ TEST_F(SynthesizeTest, OptionFaults) {
   expect_contains(fault([](auto& o) { o.lengths = "gaussian"; }), {"gaussian", "log-uniform"});
   expect_contains(fault([](auto& o) { o.lengths = "2000,"; }), {"2000,"});
   expect_contains(fault([](auto& o) { o.lengths = "2000,99999"; }), {"99999"});
-  expect_contains(fault([](auto& o) { o.max_questions = 17; }), {"16"});
+  expect_contains(fault([](auto& o) { o.max_questions = 65; }), {"64"});
   expect_contains(fault([](auto& o) { o.min_questions = 9; }), {"9 to 8"});
   expect_contains(fault([](auto& o) { o.shares.facts = -1; }), {"-1"});
   expect_contains(fault([](auto& o) { o.shares.facts = std::nan(""); }), {"nan"});
-  expect_contains(fault([](auto& o) { o.shares = {0, 0, 0, 0, 0}; }), {"all shares"});
+  expect_contains(fault([](auto& o) { o.shares = {0, 0, 0, 0, 0, 0}; }), {"all shares"});
+  expect_contains(fault([](auto& o) { o.quoted = 1.5; }), {"--share-quoted 1.5"});
   expect_contains(fault([](auto& o) { o.max_length = 10000000; }), {"too few", "--max-length"});
   SynthOptions none = options();
   expect_contains(input_error([&] { synthesize(none, tokenizer_, chat_, [](const Json&) {}); }), {"--text"});

@@ -1,0 +1,301 @@
+#include "synth/clauses.h"
+
+#include "synth/wording.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tenfold {
+namespace {
+
+using sv = std::string_view;
+
+struct ActionVerb {
+  sv base, past, participle;
+};
+
+/// Verbs that take almost any thing.
+constexpr auto kVerbs = std::to_array<ActionVerb>({
+    {"sell", "sold", "sold"},
+    {"buy", "bought", "bought"},
+    {"repair", "repaired", "repaired"},
+    {"paint", "painted", "painted"},
+    {"lose", "lost", "lost"},
+    {"find", "found", "found"},
+    {"borrow", "borrowed", "borrowed"},
+    {"steal", "stole", "stolen"},
+    {"bury", "buried", "buried"},
+    {"break", "broke", "broken"},
+    {"carry away", "carried away", "carried away"},
+    {"build", "built", "built"},
+    {"draw", "drew", "drawn"},
+    {"photograph", "photographed", "photographed"},
+    {"describe", "described", "described"},
+    {"weigh", "weighed", "weighed"},
+    {"auction off", "auctioned off", "auctioned off"},
+    {"polish", "polished", "polished"},
+    {"return", "returned", "returned"},
+    {"clean", "cleaned", "cleaned"},
+    {"win", "won", "won"},
+    {"throw away", "threw away", "thrown away"},
+    {"give up", "gave up", "given up"},
+    {"wrap up", "wrapped up", "wrapped up"},
+    {"inspect", "inspected", "inspected"},
+    {"guard", "guarded", "guarded"},
+    {"copy", "copied", "copied"},
+    {"admire", "admired", "admired"},
+    {"damage", "damaged", "damaged"},
+    {"rent", "rented", "rented"},
+    {"order", "ordered", "ordered"},
+    {"refuse", "refused", "refused"},
+    {"notice", "noticed", "noticed"},
+    {"demand", "demanded", "demanded"},
+    {"forget", "forgot", "forgotten"},
+    {"receive", "received", "received"},
+    {"keep", "kept", "kept"},
+    {"rescue", "rescued", "rescued"},
+    {"burn", "burned", "burned"},
+    {"drop", "dropped", "dropped"},
+    {"mend", "mended", "mended"},
+    {"pawn", "pawned", "pawned"},
+    {"measure", "measured", "measured"},
+    {"design", "designed", "designed"},
+    {"unload", "unloaded", "unloaded"},
+    {"count", "counted", "counted"},
+    {"hang up", "hung up", "hung up"},
+    {"show around", "showed around", "shown around"},
+    {"lock away", "locked away", "locked away"},
+    {"test", "tested", "tested"},
+    {"smuggle", "smuggled", "smuggled"},
+    {"leave behind", "left behind", "left behind"},
+    {"take apart", "took apart", "taken apart"},
+    {"promise", "promised", "promised"},
+    {"exchange", "exchanged", "exchanged"},
+    {"recognise", "recognised", "recognised"},
+    {"offer", "offered", "offered"},
+    {"decorate", "decorated", "decorated"},
+    {"study", "studied", "studied"},
+    {"move", "moved", "moved"},
+});
+
+constexpr auto kSubjects = std::to_array<sv>({
+    "{name}",
+    "{name}",
+    "{name} the {trade}",
+    "the {trade} of {city3}",
+    "the {trade}'s youngest daughter",
+    "the oldest member of the {club}",
+    "{name}'s neighbour",
+    "the twin brother of {name}",
+    "{a:trade} called {name}",
+    "the new head of the {club}",
+    "{name}, who keeps {a:animal},",
+    "the only {trade} in the valley",
+    "the people of {city3}",
+    "the members of the {club}",
+    "{name} and {name4}",
+    "every {trade} in {city3}",
+    "a stranger from {city3}",
+    "nobody but {name}",
+});
+
+constexpr auto kObjects = std::to_array<sv>({
+    "{a:thing}",
+    "{a:thing}",
+    "the {thing} of {name2}",
+    "{a:color} {thing}",
+    "{a:thing} made of {material}",
+    "{a:thing} from a set of {small}",
+    "the {adjective} {thing} in the country",
+    "{name2}'s {thing}",
+    "the {thing} with the {color} handle",
+    "a crate with {a:thing} inside",
+    "the last {thing} in {city2}",
+    "{food}",
+    "a picture of {a:animal}",
+    "a letter about {a:thing}",
+    "half {a:thing}",
+    "{a:thing} and {a:thing2}",
+});
+
+constexpr auto kPlaces = std::to_array<sv>({"in {city}", "near {city}", "on the road to {city}", "at the house of {name3}",
+                                            "in the market hall of {city}", "on board the ferry to {city}"});
+constexpr auto kTimes = std::to_array<sv>({"in {month}", "in {year}", "at {time}", "on the second day of {month}",
+                                           "in the summer of {year}", "a week before the wedding", "the day after the election"});
+constexpr auto kManners = std::to_array<sv>({
+    "without a word",
+    "by candlelight",
+    "with the left hand",
+    "under a false name",
+    "in complete silence",
+    "with great care",
+    "for the third time",
+    "wearing a {color} hat",
+    "at half the price",
+    "with the help of {a:animal2}",
+    "by mistake",
+    "in front of everybody",
+    "with a borrowed {thing3}",
+    "on the {adjective} day of all",
+    "with eyes shut",
+    "in exchange for {food}",
+    "by telephone",
+    "on horseback",
+    "through a window",
+    "in less than an hour",
+    "while {activity}",
+    "with a loud song",
+    "in return for {a:thing3}",
+    "by sleight of hand",
+});
+constexpr auto kReasons = std::to_array<sv>({
+    "because {reason}",
+    "because {reason}",
+    "out of pure boredom",
+    "to please {name3}",
+    "for fear of {animal2}s",
+    "for a bet",
+    "to pay for {a:thing3}",
+    "in memory of an uncle from {city2}",
+    "by order of the {club2}",
+    "since {reason}",
+});
+constexpr auto kReceivers = std::to_array<sv>({"for {name3}", "for the {club2}", "for {a:trade2}", "for a cousin in {city2}"});
+
+constexpr auto kPrepositions = std::to_array<sv>(
+    {"under", "behind", "beneath", "inside", "beside", "between", "below", "with", "through", "near", "during", "after"});
+
+enum class Part : uint8_t { kWho, kWhat, kWhere, kWhen, kHow, kWhy, kForWhom };
+
+sv asks_for(Part part) {
+  switch (part) {
+    case Part::kWho: return "Who";
+    case Part::kWhat: return "What";
+    case Part::kWhere: return "Where";
+    case Part::kWhen: return "When";
+    case Part::kHow: return "How";
+    case Part::kWhy: return "Why";
+    case Part::kForWhom: return "For whom";
+  }
+  return {};
+}
+
+struct Adjunct {
+  Part part;
+  sv text;
+};
+
+/// One to three, each of another kind.
+std::vector<Adjunct> draw_adjuncts(Rng& rng) {
+  std::vector<Adjunct> all = {{Part::kWhere, rng.below(2) == 0 ? rng.pick(words_of(WordList::kPlace)) : rng.pick(kPlaces)},
+                              {Part::kWhen, rng.below(3) == 0 ? rng.pick(words_of(WordList::kWhen)) : rng.pick(kTimes)},
+                              {Part::kHow, rng.pick(kManners)},
+                              {Part::kWhy, rng.pick(kReasons)},
+                              {Part::kForWhom, rng.pick(kReceivers)}};
+  rng.shuffle(all);
+  all.resize(1 + rng.below(3));
+  // A clause with its own verb reads well only at the end.
+  for (size_t i = 0; i + 1 < all.size(); ++i) {
+    if (all[i].part == Part::kWhy) std::swap(all[i], all.back());
+  }
+  return all;
+}
+
+std::string list_of(const std::vector<Adjunct>& adjuncts, size_t from = 0) {
+  std::string out;
+  for (size_t i = from; i < adjuncts.size(); ++i) out += fmt::format(" {}", adjuncts[i].text);
+  return out;
+}
+
+/// "Where", or, of what begins with a preposition, now and then "Under what".
+std::string question_word(Rng& rng, const Adjunct& asked) {
+  const sv first = asked.text.substr(0, asked.text.find(' '));
+  for (const sv preposition : kPrepositions) {
+    if (preposition == first && rng.below(2) == 0) return fmt::format("{} what", capitalized(first));
+  }
+  return std::string(asks_for(asked.part));
+}
+
+/// The first letter of a shape as a capital: of its text, or through the slot's form.
+std::string begun(sv shape) {
+  if (!shape.starts_with('{')) return capitalized(shape);
+  std::string out(shape);
+  if (out.size() > 2 && out[2] == ':') {
+    out[1] = 'A';
+    return out;
+  }
+  return out.insert(1, "C:");
+}
+
+std::string order(Rng& rng, sv who, const ActionVerb& verb, sv what, const std::vector<Adjunct>& adjuncts) {
+  const std::string rest = list_of(adjuncts);
+  switch (rng.below(9)) {
+    case 0:
+    case 1: return fmt::format("{} {} {}{}.", begun(who), verb.past, what, rest);
+    case 2: return fmt::format("{}, {} {} {}{}.", begun(adjuncts[0].text), who, verb.past, what, list_of(adjuncts, 1));
+    case 3: return fmt::format("{} was what {} {}{}.", begun(what), who, verb.past, rest);
+    case 4: return fmt::format("It was {} who {} {}{}.", who, verb.past, what, rest);
+    case 5: return fmt::format("They say that {} {} {}{}.", who, verb.past, what, rest);
+    case 6: return fmt::format("Not {{name5}} but {} {} {}{}.", who, verb.past, what, rest);
+    case 7: return fmt::format("{}{}: that is what {} {}.", begun(what), rest, who, verb.past);
+    default: return fmt::format("It happened {}: {} {} {}{}.", adjuncts[0].text, who, verb.past, what, list_of(adjuncts, 1));
+  }
+}
+
+/// "The lantern was sold in Lisbon by Ada."
+std::string passive(Rng& rng, sv who, const ActionVerb& verb, sv what, const std::vector<Adjunct>& adjuncts) {
+  if (rng.below(2) == 0) return fmt::format("{} had been {} by {}{}.", begun(what), verb.participle, who, list_of(adjuncts));
+  return fmt::format("{}, {} had been {} by {}{}.", begun(adjuncts[0].text), what, verb.participle, who, list_of(adjuncts, 1));
+}
+
+}  // namespace
+
+Clause draw_clause(Rng& rng) {
+  const ActionVerb& verb = rng.pick(kVerbs);
+  const sv who = rng.pick(kSubjects);
+  const sv what = rng.pick(kObjects);
+  const std::vector<Adjunct> adjuncts = draw_adjuncts(rng);
+
+  Clause clause;
+  const bool relative = who.ends_with(',');  // its second comma belongs before a verb alone
+  if (rng.below(6) == 0 && !relative) {
+    clause.sentence = passive(rng, who, verb, what, adjuncts);
+  } else if (relative) {
+    clause.sentence = fmt::format("{} {} {}{}.", begun(who), verb.past, what, list_of(adjuncts));
+  } else {
+    clause.sentence = order(rng, who, verb, what, adjuncts);
+  }
+  const sv asked_who = relative ? sv("{name}") : who;
+
+  // Beside who did what, a question may name one more circumstance.
+  const size_t told = rng.below(adjuncts.size() + 2);
+  const uint64_t u = rng.below(10);
+  const auto with = [&](Part asked) {
+    return told < adjuncts.size() && adjuncts[told].part != asked ? fmt::format(" {}", adjuncts[told].text) : std::string();
+  };
+  if (u < 2) {
+    clause.question = fmt::format("Who {} {}{}?", verb.past, what, with(Part::kWho));
+    clause.value = begun(asked_who);
+    clause.restated = fmt::format("{} {} {}.", begun(asked_who), verb.past, what);
+  } else if (u < 5) {
+    // What somebody did is asked for together with a circumstance, or more than one thing would answer.
+    clause.question = fmt::format("What did {} {}{}?", asked_who, verb.base, with(Part::kWhat));
+    clause.value = begun(what);
+    clause.restated = fmt::format("{} {} {}.", begun(asked_who), verb.past, what);
+  } else {
+    const Adjunct& asked = rng.pick(adjuncts);
+    const std::string more = with(asked.part);
+    const std::string asks = question_word(rng, asked);
+    clause.question = rng.below(5) == 0 ? fmt::format("{} was it that {} {} {}{}?", asks, asked_who, verb.past, what, more)
+                                        : fmt::format("{} did {} {} {}{}?", asks, asked_who, verb.base, what, more);
+    clause.value = begun(asked.text);
+    clause.restated = fmt::format("{} {} {} {}.", begun(asked_who), verb.past, what, asked.text);
+  }
+  return clause;
+}
+
+}  // namespace tenfold

@@ -61,7 +61,7 @@ int run_evaluation(Context& context, LoadedModel& loaded, const Task& task, std:
   const auto session = open_session(loaded, task.tokens_needed(), context.common);
   SessionModel model(*session);
   Progress progress(context.console, context.verb, static_cast<int64_t>(task.questions.size()), std::string(unit));
-  const auto result = ask(model, eval_callbacks(context, progress));
+  auto result = ask(model, eval_callbacks(context, progress));
   progress.finish();
   tell(result);
   context.summary["interrupted"] = result.run.interrupted;

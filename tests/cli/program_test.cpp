@@ -1,6 +1,7 @@
 // The built program as a user meets it: exit codes, what it says, what it writes and what it leaves alone.
 #include "cli/process.h"
 #include "cli/tiny_model.h"
+#include "support/local_server.h"
 
 #include <algorithm>
 #include <set>
@@ -404,6 +405,42 @@ TEST_F(ProgramTest, AsksRuler) {
   EXPECT_EQ(summary["lengths"][0]["tasks"]["vt"]["questions"], 1);
   expect_contains(run(ask).err, {"2 answers were there already"});
   expect_refused(ask + Words{"--samples", "0", "--reference-layout", "x"}, 2, {"--samples: expected 1", "has no RULER"});
+}
+
+TEST_F(ProgramTest, ANeedleIsJudged) {
+  const std::string text = folder_.write("pg19.txt", [] {
+    std::string words;
+    for (int i = 0; i < 300; ++i) words += "the water " + std::to_string(i) + ". ";
+    return words;
+  }());
+  const Words needle = {"eval",    "needle", "--haystack",       text, "--lengths", "400",           "--depths",  "0,100",
+                        "--model", model_,   "--max-new-tokens", "4",  "--out",     folder_ / "run", "--threads", "1",
+                        "--json"};
+  expect_refused(needle + Words{"--judge-url", "http://127.0.0.1:1", "--judge-scores", "x"}, 2,
+                 {"expected one of them", "--judge-model NAME is missing"});
+  expect_refused(needle + Words{"--judge-model", "m"}, 2, {"--judge-model: needs --judge-url"});
+  // What is wrong with the judge shows before anything is asked.
+  expect_refused(needle + Words{"--judge-url", "localhost", "--judge-model", "m"}, 2, {"--judge-url: expected http://HOST"});
+  expect_refused(needle + Words{"--judge-scores", folder_ / "none"}, 4, {"none"});
+
+  const LocalServer server([](const HttpRequest& request) {
+    const std::string text_of = request.number == 1 ? "[[8]]" : "No idea.";
+    return http_reply("200 OK", R"({"choices": [{"message": {"content": ")" + text_of + R"("}}]})");
+  });
+  const Ended judged = run(needle + Words{"--judge-url", server.url(), "--judge-model", "m", "--judge-prompts",
+                                          folder_ / "p.jsonl", "--reference-layout", folder_ / "layout"});
+  const Json summary = summary_of(judged);
+  EXPECT_EQ(summary["gpt_mean"], 8.0);
+  EXPECT_EQ(summary["judge"]["graded"], 1);
+  EXPECT_EQ(summary["judge"]["nonsense"], 1);
+  expect_contains(judged.out, {"judge: mean grade 8.00 over 1 of 2 answers"});
+  expect_contains(judged.err, {"1 replies without a grade", "400-100: the reply has no grade", "No idea."});
+  EXPECT_TRUE(fs::exists(folder_ / "run/eval/needle/gpt.pdf"));
+  expect_contains(contents_of(folder_ / "layout/metrics.log"), {"\"gpt\": {\"400\": {\"0\": 8.0}}"});
+
+  folder_.write("scores.jsonl", "{\"id\": \"400-0\", \"score\": 3}\n{\"id\": \"400-100\", \"score\": 5}\n");
+  EXPECT_EQ(summary_of(run(needle + Words{"--judge-scores", folder_ / "scores.jsonl"}))["gpt_mean"], 4.0);
+  EXPECT_TRUE(fs::exists(folder_ / "p.jsonl"));
 }
 
 TEST_F(ProgramTest, RunsEverythingAndCompares) {

@@ -59,7 +59,8 @@ class GridVerb : public Verb {
   int run(Context& context) override {
     const Tokenizer tokenizer = load_tokenizer(model_.model);
     const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    LoadedModel loaded = load_model(model_, context);
+    AskedModel asked(model_, context);
+    LoadedModel& loaded = *asked;
     GridOptions options;
     options.lengths = grid_.lengths.empty() ? linspace(grid_.min_length, grid_.max_length, grid_.num_lengths) : grid_.lengths;
     options.depths = grid_.depths.empty() ? linspace(grid_.min_depth, grid_.max_depth, grid_.num_depths) : grid_.depths;

@@ -443,6 +443,35 @@ TEST_F(ProgramTest, ANeedleIsJudged) {
   EXPECT_TRUE(fs::exists(folder_ / "p.jsonl"));
 }
 
+TEST_F(ProgramTest, LatentNeedlesManyShotsAndLongBench2) {
+  const std::string text = folder_.write("pg19.txt", [] {
+    std::string words;
+    for (int i = 0; i < 300; ++i) words += "the water " + std::to_string(i) + ". ";
+    return words;
+  }());
+  const Words common = {"--model", model_, "--out", folder_ / "run", "--threads", "1", "--max-new-tokens", "4", "--json"};
+  const Words latent = Words{"eval", "latent", "--haystack", text, "--lengths", "500", "--depths", "50", "--pairs", "2"} + common;
+  const Json needles = summary_of(run(latent));
+  EXPECT_EQ(needles["questions"], 2);
+  EXPECT_EQ(needles["by_length"][0]["length"], 500);
+  EXPECT_TRUE(needles["effective_length"].is_null());
+  expect_contains(run(latent).err, {"2 answers were there already"});
+  expect_refused(latent + Words{"--depths", "101", "--reference-layout", "x"}, 2, {"--depths: expected 0 to 100", "no latent"});
+  const Words shots = Words{"eval", "manyshot", "--lengths", "4000", "--queries", "2"} + common;
+  const Json many = summary_of(run(shots));
+  EXPECT_EQ(many["lengths"][0]["questions"], 2);
+  EXPECT_EQ(many["classes"], 20);
+  expect_refused(shots + Words{"--examples", text}, 2, {"--examples and --data: expected both or neither"});
+  Json record = {{"_id", "q"}, {"domain", "d"}, {"difficulty", "easy"}, {"length", "short"}, {"question", "Who?"}};
+  for (const char* choice : {"choice_A", "choice_B", "choice_C", "choice_D"}) record[choice] = "x";
+  record.update({{"answer", "A"}, {"context", "the water"}, {"response", "The correct answer is (A)"}});
+  const std::string data = folder_.write("data.json", Json::array({record}).dump());
+  EXPECT_EQ(summary_of(run(Words{"eval", "longbench2", "--data", data} + common))["groups"]["easy"]["questions"], 1);
+  const Json saved = summary_of(run({"eval", "longbench2", "--load-result", data, "--json"}));
+  EXPECT_EQ(saved["groups"]["overall"]["score"], 100.0);
+  expect_refused({"eval", "longbench2", "--max-length", "1"}, 2, {"--model PATH", "--data FILE", "--max-length: expected 2"});
+}
+
 TEST_F(ProgramTest, RunsEverythingAndCompares) {
   folder_.write("data/lm/a.txt", [] {
     std::string words;
@@ -464,6 +493,9 @@ TEST_F(ProgramTest, RunsEverythingAndCompares) {
     const Ended ended = run(all + Words{"--out", folder_ / name});
     EXPECT_EQ(ended.code, 2);
     expect_contains(ended.err, {"error: ", "test.json:1: subject: missing"});
+    const size_t read = ended.err.find("model tiny (");
+    EXPECT_NE(read, std::string::npos) << ended.err;
+    EXPECT_EQ(ended.err.find("model tiny (", read + 1), std::string::npos) << "the model is read once:\n" << ended.err;
     const Json ran = parse_json(ended.out.substr(ended.out.rfind("\n{") + 1), "the summary").at("ran");
     EXPECT_EQ(ran["topic"], 0);
     EXPECT_EQ(ran["ppl"], 0);

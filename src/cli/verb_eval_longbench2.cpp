@@ -26,6 +26,8 @@ class EvalLongBench2Verb final : public Verb {
               "The benchmark's prompts/0shot.txt or another text with its places, else our wording");
     table.add("first", options_.first, "N", "Only the first N questions; 0: all");
     table.add("max-length", options_.max_length, "N", "Tokens of a prompt without its template; longer ones lose their middle");
+    table.add_switch("likelihood", options_.likelihood,
+                     "Take the likeliest letter after one reading instead of an answer's text");
     table.add("max-new-tokens", options_.decoding.max_new_tokens, "N", "Most tokens of an answer");
     table.add("load-result", saved_, "FILE",
               "Score saved lines {_id, domain, difficulty, length, answer, response}, without a model");

@@ -1,6 +1,7 @@
 #include "eval/longbench2.h"
 
 #include "core/error.h"
+#include "eval/choice.h"
 #include "eval/metrics/numbers.h"
 #include "eval/metrics/score.h"
 #include "eval/metrics/text.h"
@@ -169,7 +170,18 @@ LongBench2Task make_longbench2_task(const Tokenizer& tokenizer, const ChatTempla
     note_domain(task.domains, question.about);
     CutText prompt = truncate(tokenizer, prompt_of(row, text, where), cut);
     if (prompt.truncated) question.about.update({{"truncated", true}, {"whole_prompt_tokens", prompt.tokens}});
-    question.prompt = chat_prompt(tokenizer, chat, std::move(prompt.text), options.decoding.clean_up);
+    if (options.likelihood) {
+      std::array<std::vector<int32_t>, 4> rows;
+      for (size_t i = 0; i < 4; ++i) {
+        const std::string answer = fmt::format("The correct answer is ({})", kLetters[i]);
+        rows[i] = chat_prompt(tokenizer, chat, prompt.text, options.decoding.clean_up, answer);
+      }
+      ChoicePrompt choice = choice_of(rows, where);
+      question.prompt = std::move(choice.prompt);
+      task.letters.push_back(choice.letters);
+    } else {
+      question.prompt = chat_prompt(tokenizer, chat, std::move(prompt.text), options.decoding.clean_up);
+    }
     task.questions.push_back(std::move(question));
   });
   if (task.questions.empty()) throw_input("{}: expected questions, got none", options.data);
@@ -178,6 +190,7 @@ LongBench2Task make_longbench2_task(const Tokenizer& tokenizer, const ChatTempla
                  {"prompt", text},
                  {"first", options.first},
                  {"max_length", options.max_length},
+                 {"likelihood", options.likelihood},
                  {"max_new_tokens", options.decoding.max_new_tokens},
                  {"stop_ids", options.decoding.stop_ids},
                  {"chat_template", chat.name()},
@@ -188,12 +201,27 @@ LongBench2Task make_longbench2_task(const Tokenizer& tokenizer, const ChatTempla
 
 LongBench2Result run_longbench2(LanguageModel& model, const Tokenizer& tokenizer, const LongBench2Task& task,
                                 const EvalRunOptions& options, const EvalCallbacks& callbacks) {
+  const auto summary = [&](LongBench2Result& result) { summarise(result, task.domains); };
+  if (!task.letters.empty()) {
+    check_capacity(task.name, task.tokens_needed(), model, "ask for a smaller --max-length");
+    const AskFunction likeliest = [&](const EvalQuestion& question, EvalTiming& timing) -> Json {
+      const NextLogits next = model.next_logits(question.prompt);
+      timing.reused_tokens = next.reused_tokens;
+      timing.prefill_seconds = next.seconds;
+      const std::vector<float> nll = nll_of(next.logits, task.letters[static_cast<size_t>(&question - task.questions.data())]);
+      const auto best = static_cast<size_t>(std::min_element(nll.begin(), nll.end()) - nll.begin());  // of equal ones the first
+      return {{"output", kLetters[best]}, {"nll", nll}};
+    };
+    const AnswerScore score = [](const EvalQuestion& question, const std::string& letter) -> Json {
+      return {{"hit", letter == question.about["answer"]}, {"letter", letter}};
+    };
+    return finish_answers<LongBench2Result>(run_answers(task, likeliest, score, options, callbacks), options, summary);
+  }
   Scorer scorer;
   const AnswerScore score = [&](const EvalQuestion& question, const std::string& output) {
     return score_of(question, output, scorer);
   };
-  return finish_answers<LongBench2Result>(run_answers(model, tokenizer, task, score, options, callbacks), options,
-                                          [&](LongBench2Result& result) { summarise(result, task.domains); });
+  return finish_answers<LongBench2Result>(run_answers(model, tokenizer, task, score, options, callbacks), options, summary);
 }
 
 LongBench2Result rescore_longbench2(const std::string& saved) {

@@ -3,6 +3,7 @@
 #include "eval/answer_task.h"
 #include "text/chat_template.h"
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,11 +17,13 @@ struct LongBench2Options {
   std::string prompts;  ///< template with $DOC$, $Q$, $C_A$ .. $C_D$ (the benchmark's prompts/0shot.txt); "": our wording
   int64_t first = 0;    ///< records from the start; 0: all
   int64_t max_length = 120000;  ///< tokens of a prompt without its chat template
+  bool likelihood = false;      ///< the likeliest letter is the answer; nothing is generated
   Decoding decoding = {.max_new_tokens = 128};
 };
 
 struct LongBench2Task : AnswerTask {
-  std::vector<std::string> domains;  ///< in the order of their first question
+  std::vector<std::string> domains;             ///< in the order of their first question
+  std::vector<std::array<int32_t, 4>> letters;  ///< by likelihood: of each question, the tokens of A to D; else none
 };
 
 /// Questions of one kind.

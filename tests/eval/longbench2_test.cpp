@@ -80,6 +80,26 @@ TEST_F(LongBench2, ScoresByTheBenchmarksRuleAndGroups) {
   EXPECT_EQ(model.questions(), 4);
 }
 
+TEST_F(LongBench2, TakesTheLikeliestLetterWhenAsked) {
+  write({record("a"), record("b", {{"answer", "A"}}), record("c", {{"context", "other"}, {"answer", "C"}})});
+  options_.likelihood = true;
+  const LongBench2Task task = make();
+  ASSERT_EQ(task.letters.size(), 3U);
+  EXPECT_TRUE(tokenizer_.decode(task.questions[0].prompt).ends_with("<|im_start|>assistant\nThe correct answer is ("));
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_EQ(tokenizer_.decode(std::vector<int32_t>{task.letters[0][i]}), std::string(1, "ABCD"[i]));
+  RuleReader model(tokenizer_, [](const std::string& prompt) { return prompt.find("other") == std::string::npos ? "B" : "D"; });
+  EvalRunOptions in;
+  in.directory = folder_.file("run");
+  const LongBench2Result result = run_longbench2(model, tokenizer_, task, in);
+  EXPECT_EQ(result.metrics["groups"]["overall"]["hits"], 1);
+  EXPECT_EQ(result.metrics["groups"]["overall"]["unanswered"], 0);
+  EXPECT_EQ(result.run.answers[2]["letter"], "D");
+  EXPECT_EQ(result.run.answers[2]["nll"].size(), 4U);
+  EXPECT_EQ(run_longbench2(model, tokenizer_, task, in).metrics["groups"], result.metrics["groups"]);
+  EXPECT_EQ(model.questions(), 3);
+}
+
 TEST_F(LongBench2, ReadsTheArrayThatIsPublishedAndTheFirstRecords) {
   test::write(options_.data, dump_json(Json::array({record("a"), record("b"), record("c")}), 1));
   EXPECT_EQ(make().questions.size(), 3U);

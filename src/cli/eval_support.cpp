@@ -20,6 +20,12 @@ std::string adapter_hash(const Adapter& adapter) {
 
 }  // namespace
 
+AskedModel::AskedModel(const ModelOptions& options, Context& context) {
+  std::unique_ptr<LoadedModel>& place = context.kept_model != nullptr ? *context.kept_model : own_;
+  if (place == nullptr) place = std::make_unique<LoadedModel>(load_model(options, context));
+  model_ = place.get();
+}
+
 void declare_eval_output(OptionTable& table, EvalOutput& output, const std::string& task) {
   output.task = task;
   table.group("Run");
@@ -28,6 +34,29 @@ void declare_eval_output(OptionTable& table, EvalOutput& output, const std::stri
   table.add("task", output.task, "NAME", "Folder below eval/, where one run holds several evaluations of a kind");
   table.add("reference-layout", output.reference_layout, "DIR",
             "Also write the published system's files, as below its output_dir, when the evaluation is whole (docs/guide.md)");
+}
+
+void declare_benchmark(OptionTable& table, ModelOptions& model, BenchmarkOptions& options, std::vector<std::string>& saved,
+                       const BenchmarkTexts& texts) {
+  declare_model(table, model);
+  table.find("model")->required = false;
+  table.group(texts.group);
+  table.add_many("data", options.data, "PATH...", texts.data);
+  table.add_many("tasks", options.tasks, "NAME,...", texts.tasks);
+  table.add("prompts", options.prompts, texts.prompts_metavar, texts.prompts);
+  table.add("first", options.first, "N", "Only the first N records of each task; 0: all");
+  table.add("max-length", options.max_length, "N", "Tokens of a prompt without its template; longer ones lose their middle");
+  table.add_many("load-result", saved, "PATH...",
+                 fmt::format("Score saved {} (or a folder of them), without a model", texts.saved));
+  table.add_switch("strict-reference", options.strict_reference, "Bug-compatible with the published evaluation (docs/guide.md)");
+}
+
+void check_benchmark(const ModelOptions& model, const BenchmarkOptions& options, const std::vector<std::string>& saved,
+                     std::vector<std::string>& errors) {
+  if (saved.empty() && model.model.empty()) errors.push_back("--model PATH is missing");
+  if (saved.empty() && options.data.empty()) errors.push_back("--data PATH is missing");
+  if (options.max_length < 2) errors.push_back(fmt::format("--max-length: expected 2 or more, got {}", options.max_length));
+  if (options.first < 0) errors.push_back(fmt::format("--first: expected 0 or more, got {}", options.first));
 }
 
 EvalRunOptions eval_run_options(const EvalOutput& output, const LoadedModel& loaded, const ModelOptions& options,

@@ -2,6 +2,7 @@
 
 #include "cli/model_support.h"
 #include "cli/verb.h"
+#include "eval/benchmark.h"
 #include "eval/reference_layout.h"
 #include "eval/run.h"
 #include "eval/session_model.h"
@@ -12,8 +13,20 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tenfold::cli {
+
+/// The model that an evaluation asks: the one that `eval all` keeps from evaluation to evaluation, else its own.
+class AskedModel {
+ public:
+  AskedModel(const ModelOptions& options, Context& context);
+  LoadedModel& operator*() const { return *model_; }
+
+ private:
+  std::unique_ptr<LoadedModel> own_;
+  LoadedModel* model_;
+};
 
 /// Where an evaluation's answers go.
 struct EvalOutput {
@@ -22,6 +35,21 @@ struct EvalOutput {
   std::string reference_layout;
 };
 void declare_eval_output(OptionTable& table, EvalOutput& output, const std::string& task);
+
+/// How a benchmark of task files says in its own words what its options take.
+struct BenchmarkTexts {
+  std::string group;
+  std::string data;
+  std::string tasks;
+  std::string prompts_metavar;
+  std::string prompts;
+  std::string saved;  ///< what --load-result reads
+};
+/// The options that every such benchmark has, the model's among them, which saved answers do without.
+void declare_benchmark(OptionTable& table, ModelOptions& model, BenchmarkOptions& options, std::vector<std::string>& saved,
+                       const BenchmarkTexts& texts);
+void check_benchmark(const ModelOptions& model, const BenchmarkOptions& options, const std::vector<std::string>& saved,
+                     std::vector<std::string>& errors);
 
 /// eval/TASK of the run directory, and what tells this model from another: path, weights, adapter, RoPE, template, dtype.
 EvalRunOptions eval_run_options(const EvalOutput& output, const LoadedModel& loaded, const ModelOptions& options,
@@ -61,7 +89,7 @@ int run_evaluation(Context& context, LoadedModel& loaded, const Task& task, std:
   const auto session = open_session(loaded, task.tokens_needed(), context.common);
   SessionModel model(*session);
   Progress progress(context.console, context.verb, static_cast<int64_t>(task.questions.size()), std::string(unit));
-  const auto result = ask(model, eval_callbacks(context, progress));
+  auto result = ask(model, eval_callbacks(context, progress));
   progress.finish();
   tell(result);
   context.summary["interrupted"] = result.run.interrupted;

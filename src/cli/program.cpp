@@ -145,7 +145,8 @@ std::string shell_quoted(const std::string& word) {
   return out + "'";
 }
 
-int run_program(const std::vector<std::string>& words, Console& console, const StopSignal& stop) {
+int run_program(const std::vector<std::string>& words, Console& console, const StopSignal& stop,
+                std::unique_ptr<LoadedModel>* kept_model) {
   const auto start = std::chrono::steady_clock::now();
   spdlog::set_default_logger(std::make_shared<spdlog::logger>("tenfold", std::make_shared<ConsoleSink>(console)));
   const auto verbs = make_verbs();
@@ -171,7 +172,7 @@ int run_program(const std::vector<std::string>& words, Console& console, const S
   resolve(*verb, table, common, std::span(words).subspan(length), console);
   std::string command = "tenfold";
   for (const std::string& word : words) command += fmt::format(" {}", shell_quoted(word));
-  Context context{console, stop, common, table, verb->name(), command, Json::object()};
+  Context context{console, stop, common, table, verb->name(), command, Json::object(), kept_model};
   if (common.dry_run) console.print(fmt::format("# {}\n{}", context.command_line, table.resolved()));
   const int code = verb->run(context);
   if (common.json) print_summary(context, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());

@@ -27,6 +27,8 @@ struct CommonOptions {
   bool dry_run = false;
 };
 
+struct LoadedModel;
+
 /// What a verb is given to run.
 struct Context {
   Console& console;
@@ -36,6 +38,8 @@ struct Context {
   std::string verb;
   std::string command_line;  ///< as typed, quoted for a shell
   Json summary;              ///< fields of the --json line, in this order
+  /// Where verbs that run one after another with the same model's options keep it; null where a verb runs alone.
+  std::unique_ptr<LoadedModel>* kept_model = nullptr;
 };
 
 /// One word (or two, "eval needle") of the command line. Declares its options bound to its own members, checks them together,
@@ -64,7 +68,9 @@ class Verb {
 std::vector<std::unique_ptr<Verb>> make_verbs();
 
 /// Runs a command line without the program's name. Returns the exit code; the errors of the three kinds fly on to main.
-int run_program(const std::vector<std::string>& words, Console& console, const StopSignal& stop);
+/// `kept_model`: see Context.
+int run_program(const std::vector<std::string>& words, Console& console, const StopSignal& stop,
+                std::unique_ptr<LoadedModel>* kept_model = nullptr);
 
 /// A word as a shell needs it.
 std::string shell_quoted(const std::string& word);

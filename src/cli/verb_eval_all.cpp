@@ -5,9 +5,11 @@
 #include "core/error.h"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <set>
+#include <string_view>
 
 namespace tenfold::cli {
 namespace {
@@ -21,6 +23,10 @@ struct Planned {
   Words words;
   std::string missing;
 };
+
+/// In the order in which they run.
+constexpr std::array<std::string_view, 12> kNames = {"needle",   "passkey", "topic",  "mmlu",     "longbench", "longbench2",
+                                                     "infbench", "ruler",   "latent", "manyshot", "ppl",       "generation"};
 
 class EvalAllVerb final : public Verb {
  public:
@@ -40,10 +46,9 @@ class EvalAllVerb final : public Verb {
     table
         .add("data", data_, "DIR",
              "Folder with any of needle/ or books/ (texts), longeval/ or topics/ (topic_retrieval.json), mmlu/ (test.json), "
-             "longbench/, "
-             "infbench/, lm/ (*.jsonl of texts), generation/ (*.jsonl)")
+             "longbench/, longbench2/ (data.json), infbench/, lm/ (*.jsonl of texts), generation/ (*.jsonl)")
         .required = true;
-    table.add_many("only", only_, "NAME...", "These alone: needle passkey topic mmlu longbench infbench ruler ppl generation");
+    table.add_many("only", only_, "NAME...", fmt::format("These alone: {}", fmt::join(kNames, " ")));
     table.add("max-length", max_length_, "N", "Tokens that a prompt may take, where an evaluation can be made shorter");
     table.add("first", first_, "N", "Only so many records of each task, samples of RULER and windows of text; 0: as each has it");
     table.add("out", out_, "DIR", "Run directory of them all");
@@ -52,11 +57,9 @@ class EvalAllVerb final : public Verb {
   void check(const OptionTable&, std::vector<std::string>& errors) const override {
     if (max_length_ < 512) errors.push_back(fmt::format("--max-length: expected 512 or more, got {}", max_length_));
     if (first_ < 0) errors.push_back(fmt::format("--first: expected 0 or more, got {}", first_));
-    const std::vector<std::string> known = {"needle",   "passkey", "topic", "mmlu",      "longbench",
-                                            "infbench", "ruler",   "ppl",   "generation"};
     for (const std::string& name : only_) {
-      if (std::find(known.begin(), known.end(), name) == known.end()) {
-        errors.push_back(fmt::format("--only: expected some of {}, got {}", fmt::join(known, " "), name));
+      if (std::find(kNames.begin(), kNames.end(), name) == kNames.end()) {
+        errors.push_back(fmt::format("--only: expected some of {}, got {}", fmt::join(kNames, " "), name));
       }
     }
   }
@@ -64,6 +67,7 @@ class EvalAllVerb final : public Verb {
   int run(Context& context) override {
     if (!fs::is_directory(data_)) throw_input("--data {}: expected a folder", data_);
     const Words common = common_words(context.options);
+    std::unique_ptr<LoadedModel> model;  // read by the first evaluation that asks it
     Json ran = Json::object();
     int worst = 0;
     for (const Planned& planned : plan()) {
@@ -80,7 +84,7 @@ class EvalAllVerb final : public Verb {
       for (const std::string& word : words) command += fmt::format(" {}", shell_quoted(word));
       context.console.line(command);
       if (context.common.dry_run) continue;
-      const int code = run_one(words, context);
+      const int code = run_one(words, context, model);
       ran[planned.name] = code;
       if (code >= 128) {  // stopped: what follows waits for the next time
         context.summary["ran"] = ran;
@@ -95,9 +99,9 @@ class EvalAllVerb final : public Verb {
 
  private:
   /// One evaluation. What is wrong with its data is said, and the others run.
-  static int run_one(const Words& words, Context& context) {
+  static int run_one(const Words& words, Context& context, std::unique_ptr<LoadedModel>& model) {
     try {
-      return run_program(words, context.console, context.stop);
+      return run_program(words, context.console, context.stop, &model);
     } catch (const InputError& error) {
       context.console.note(fmt::format("error: {}", error.what()));
       return 2;
@@ -170,18 +174,31 @@ class EvalAllVerb final : public Verb {
     const Words mmlu = files_in("mmlu", "test", {".json", ".jsonl"});
     plan.push_back({"mmlu", mmlu.size() == 1 ? strict({"--data", mmlu[0]}) : Words(),
                     mmlu.size() == 1 ? "" : fmt::format("expected one mmlu/test*.json, got {}", mmlu.size())});
-    for (const char* name : {"longbench", "infbench"}) {
+    const auto benchmark = [&](const char* name) {
       const Words files = files_in(name, "", {".jsonl"});
       Words words = joined({"--max-length", longest, "--data"}, files);
       plan.push_back(
           {name, strict(with_first(std::move(words), "--first")), files.empty() ? fmt::format("no {}/TASK.jsonl", name) : ""});
-    }
+    };
+    benchmark("longbench");
+    const Words second = files_in("longbench2", "", {".json", ".jsonl"});
+    plan.push_back({"longbench2",
+                    second.size() == 1 ? with_first({"--max-length", longest, "--data", second[0]}, "--first") : Words(),
+                    second.size() == 1 ? "" : fmt::format("expected one file in longbench2/, got {}", second.size())});
+    benchmark("infbench");
     std::string lengths;
     for (int64_t length = 4096; length <= max_length_; length *= 2)
       lengths += fmt::format("{}{}", lengths.empty() ? "" : ",", length);
     if (lengths.empty()) lengths = longest;
     plan.push_back({"ruler", haystack ? with_first({"--haystack", *haystack, "--lengths", lengths}, "--samples") : Words(),
                     haystack ? "" : no_text});
+    // Needles that a model cannot match by their words are asked for at a short length, too, which says what it knows.
+    const std::string with_short = lengths.starts_with("4096") ? "1024," + lengths : lengths;
+    plan.push_back(
+        {"latent",
+         haystack ? with_first({"--haystack", *haystack, "--lengths", with_short, "--depths", "10,50,90"}, "--pairs") : Words(),
+         haystack ? "" : no_text});
+    plan.push_back({"manyshot", with_first({"--lengths", lengths}, "--queries"), ""});
     const Words texts = files_in("lm", "", {".json", ".jsonl", ".txt"});
     Words text = joined({"--window", longest, "--text"}, texts);
     if (texts.empty() && haystack) text.push_back(*haystack);

@@ -50,7 +50,8 @@ class EvalGenerationVerb final : public Verb {
   int run(Context& context) override {
     const Tokenizer tokenizer = load_tokenizer(model_.model);
     const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    LoadedModel loaded = load_model(model_, context);
+    AskedModel asked(model_, context);
+    LoadedModel& loaded = *asked;
     settle_sampling(context);
     options_.decoding.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat, options_.strict_reference);
     options_.decoding.clean_up = cleans_up_spaces(model_.model);

@@ -1,5 +1,6 @@
 // eval needle and eval passkey: grids of lengths and depths.
 #include "cli/eval_support.h"
+#include "cli/judge_support.h"
 #include "cli/verbs.h"
 
 #include "core/error.h"
@@ -41,7 +42,8 @@ class GridVerb : public Verb {
     declare_task(table);
     declare_eval_output(table, output_, task_name());
   }
-  void check(const OptionTable&, std::vector<std::string>& errors) const override {
+  void check(const OptionTable& table, std::vector<std::string>& errors) const override {
+    check_task(table, errors);
     if (grid_.num_lengths < 1) errors.push_back(fmt::format("--num-lengths: expected 1 or more, got {}", grid_.num_lengths));
     if (grid_.num_depths < 1) errors.push_back(fmt::format("--num-depths: expected 1 or more, got {}", grid_.num_depths));
     if (grid_.min_length < 1 || grid_.min_length > grid_.max_length) {
@@ -57,7 +59,8 @@ class GridVerb : public Verb {
   int run(Context& context) override {
     const Tokenizer tokenizer = load_tokenizer(model_.model);
     const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    LoadedModel loaded = load_model(model_, context);
+    AskedModel asked(model_, context);
+    LoadedModel& loaded = *asked;
     GridOptions options;
     options.lengths = grid_.lengths.empty() ? linspace(grid_.min_length, grid_.max_length, grid_.num_lengths) : grid_.lengths;
     options.depths = grid_.depths.empty() ? linspace(grid_.min_depth, grid_.max_depth, grid_.num_depths) : grid_.depths;
@@ -71,21 +74,25 @@ class GridVerb : public Verb {
     return run_evaluation(
         context, loaded, task, "questions", run.directory,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) { return run_task(model, tokenizer, task, run, callbacks); },
-        [&](const GridResult& result) {
+        [&](GridResult& result) {
           print(context, result);
           if (result.run.interrupted) return;
           write_grid_figures(run.directory);
-          if (layout) write_reference_layout(*layout, task_name(), result);
+          after(context, task, result, run);
+          if (layout && !result.run.interrupted) write_reference_layout(*layout, task_name(), result);
         });
   }
 
  protected:
   virtual std::string task_name() const = 0;
   virtual void declare_task(OptionTable& table) = 0;
+  virtual void check_task(const OptionTable&, std::vector<std::string>&) const {}
   virtual GridTask make_task(const Tokenizer& tokenizer, const ChatTemplate& chat, const GridOptions& grid,
                              const Context& context) const = 0;
   virtual GridResult run_task(LanguageModel& model, const Tokenizer& tokenizer, const GridTask& task, const EvalRunOptions& run,
                               const EvalCallbacks& callbacks) const = 0;
+  /// What follows a whole grid, such as a judge's grades.
+  virtual void after(Context&, const GridTask&, GridResult&, const EvalRunOptions&) const {}
   /// The summary's own field ("rouge", "accuracy") and its key in the metrics.
   virtual std::pair<std::string, std::string> mean_field() const = 0;
 
@@ -146,9 +153,17 @@ class EvalNeedleVerb final : public GridVerb {
     table.add("needle", needle_, "TEXT", "The sentence to find");
     table.add("question", question_, "TEXT", "What stands after the text");
     table.add("answer", answer_, "TEXT", "What an output must hold to be a hit; the needle where it is not given");
+    declare_judge(table, judge_);
+  }
+  void check_task(const OptionTable& table, std::vector<std::string>& errors) const override {
+    check_judge(table, judge_, errors);
+  }
+  void after(Context& context, const GridTask& task, GridResult& result, const EvalRunOptions& run) const override {
+    judge_grid(context, judge_, task, result, run);
   }
   GridTask make_task(const Tokenizer& tokenizer, const ChatTemplate& chat, const GridOptions& grid,
                      const Context&) const override {
+    prove_judge(judge_);
     NeedleOptions options;
     static_cast<GridOptions&>(options) = grid;
     options.haystack = haystack_;
@@ -169,6 +184,7 @@ class EvalNeedleVerb final : public GridVerb {
   std::pair<std::string, std::string> mean_field() const override { return {"rouge", "rouge_mean"}; }
 
  private:
+  JudgeOptions judge_;
   std::string haystack_;
   std::optional<std::string> wording_;
   std::optional<std::string> description_;

@@ -20,28 +20,18 @@ class EvalInfBenchVerb final : public Verb {
            "  tenfold eval infbench --load-result results/infbench/NAME\n";
   }
   void declare(OptionTable& table) override {
-    declare_model(table, model_);
-    table.find("model")->required = false;
-    table.group("InfiniteBench");
-    table.add_many("data", options_.data, "PATH...", "Folder of TASK.jsonl, or such files");
-    table.add_many("tasks", options_.tasks, "NAME,...",
-                   "Tasks or groups: default (longbook_qa_eng, longbook_sum_eng), all (12); files alone name theirs");
-    table.add("prompts", options_.prompts, "FILE",
-              "JSON {table: {task: template}} with the benchmark's own texts, else our wording");
-    table.add("prompt-table", options_.table, "NAME", "Table of that file: mistral or gpt4");
-    table.add("first", options_.first, "N", "Only the first N records of each task; 0: all");
-    table.add("max-length", options_.max_length, "N", "Tokens of a prompt without its template; longer ones lose their middle");
-    table.add_many("load-result", saved_, "PATH...",
-                   "Score saved TASK.json or preds_TASK.jsonl files (or a folder of them), without a model");
-    table.add_switch("strict-reference", options_.strict_reference,
-                     "Bug-compatible with the published evaluation (docs/guide.md)");
+    declare_benchmark(table, model_, options_, saved_,
+                      {.group = "InfiniteBench",
+                       .data = "Folder of TASK.jsonl, or such files",
+                       .tasks = "Tasks or groups: default (longbook_qa_eng, longbook_sum_eng), all (12); files alone name theirs",
+                       .prompts_metavar = "FILE",
+                       .prompts = "JSON {table: {task: template}} with the benchmark's own texts, else our wording",
+                       .saved = "TASK.json or preds_TASK.jsonl files"});
+    table.add("prompt-table", options_.table, "NAME", "Table of the file of --prompts: mistral or gpt4");
     declare_eval_output(table, output_, "infbench");
   }
   void check(const OptionTable&, std::vector<std::string>& errors) const override {
-    if (saved_.empty() && model_.model.empty()) errors.push_back("--model PATH is missing");
-    if (saved_.empty() && options_.data.empty()) errors.push_back("--data PATH is missing");
-    if (options_.max_length < 2) errors.push_back(fmt::format("--max-length: expected 2 or more, got {}", options_.max_length));
-    if (options_.first < 0) errors.push_back(fmt::format("--first: expected 0 or more, got {}", options_.first));
+    check_benchmark(model_, options_, saved_, errors);
   }
 
   int run(Context& context) override {
@@ -51,7 +41,8 @@ class EvalInfBenchVerb final : public Verb {
     }
     const Tokenizer tokenizer = load_tokenizer(model_.model);
     const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    LoadedModel loaded = load_model(model_, context);
+    AskedModel asked(model_, context);
+    LoadedModel& loaded = *asked;
     options_.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat, options_.strict_reference);
     options_.clean_up = cleans_up_spaces(model_.model);
     const InfBenchTask task = make_infbench_task(tokenizer, chat, options_);

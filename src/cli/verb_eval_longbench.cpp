@@ -19,32 +19,24 @@ class EvalLongBenchVerb final : public Verb {
            "  tenfold eval longbench --load-result results/longbench/NAME\n";
   }
   void declare(OptionTable& table) override {
-    declare_model(table, model_);
-    table.find("model")->required = false;
-    table.group("LongBench");
-    table.add_many("data", options_.data, "PATH...", "Folder of TASK.jsonl (or TASK_e.jsonl), or such files");
-    table.add_many("tasks", options_.tasks, "NAME,...",
-                   "Tasks or groups: default (14), published (16), all (21), e (the 13 of LongBench-E); files alone name theirs");
-    table.add("prompts", options_.prompts, "DIR",
-              "Where the benchmark's dataset2prompt.json and dataset2maxlen.json are, if not beside the data");
-    table.add("first", options_.first, "N", "Only the first N records of each task; 0: all");
-    table.add("max-length", options_.max_length, "N", "Tokens of a prompt without its template; longer ones lose their middle");
+    declare_benchmark(
+        table, model_, options_, saved_,
+        {.group = "LongBench",
+         .data = "Folder of TASK.jsonl (or TASK_e.jsonl), or such files",
+         .tasks = "Tasks or groups: default (14), published (16), all (21), e (the 13 of LongBench-E); files alone name theirs",
+         .prompts_metavar = "DIR",
+         .prompts = "Where the benchmark's dataset2prompt.json and dataset2maxlen.json are, if not beside the data",
+         .saved = "TASK.json files"});
     table.add_switch("truncate-from-middle", options_.truncate_from_middle,
                      "Cut the middle; --no-truncate-from-middle keeps the end");
     table.add(
         "newline-eos", newline_, "WHICH",
         "Tasks whose answers end at a newline: qa, all, off (default qa; strict: all where the checkpoint lists several ends)");
     table.add("jieba-dir", options_.jieba_directory, "DIR", "Tables of jieba 0.42.1, for the Chinese tasks");
-    table.add_many("load-result", saved_, "PATH...", "Score saved TASK.json files (or a folder of them), without a model");
-    table.add_switch("strict-reference", options_.strict_reference,
-                     "Bug-compatible with the published evaluation (docs/guide.md)");
     declare_eval_output(table, output_, "longbench");
   }
   void check(const OptionTable&, std::vector<std::string>& errors) const override {
-    if (saved_.empty() && model_.model.empty()) errors.push_back("--model PATH is missing");
-    if (saved_.empty() && options_.data.empty()) errors.push_back("--data PATH is missing");
-    if (options_.max_length < 2) errors.push_back(fmt::format("--max-length: expected 2 or more, got {}", options_.max_length));
-    if (options_.first < 0) errors.push_back(fmt::format("--first: expected 0 or more, got {}", options_.first));
+    check_benchmark(model_, options_, saved_, errors);
     if (!newline_.empty() && newline_ != "qa" && newline_ != "all" && newline_ != "off") {
       errors.push_back(fmt::format("--newline-eos: expected qa, all or off, got {}", newline_));
     }
@@ -57,7 +49,8 @@ class EvalLongBenchVerb final : public Verb {
     }
     const Tokenizer tokenizer = load_tokenizer(model_.model);
     const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    LoadedModel loaded = load_model(model_, context);
+    AskedModel asked(model_, context);
+    LoadedModel& loaded = *asked;
     const ModelConfig& config = loaded.model.config();
     options_.stop_ids = stop_ids_of(config, tokenizer, chat, options_.strict_reference);
     options_.clean_up = cleans_up_spaces(model_.model);

@@ -39,7 +39,8 @@ class EvalPplVerb final : public Verb {
   int run(Context& context) override {
     const Tokenizer tokenizer = load_tokenizer(model_.model);
     const PerplexityTask task = make_perplexity_task(tokenizer, options_);
-    LoadedModel loaded = load_model(model_, context);
+    AskedModel asked(model_, context);
+    LoadedModel& loaded = *asked;
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(

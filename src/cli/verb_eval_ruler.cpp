@@ -46,7 +46,8 @@ class EvalRulerVerb final : public Verb {
   int run(Context& context) override {
     const Tokenizer tokenizer = load_tokenizer(model_.model);
     const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    LoadedModel loaded = load_model(model_, context);
+    AskedModel asked(model_, context);
+    LoadedModel& loaded = *asked;
     if (!wording_.empty()) options_.wording = RulerWording::from_json(wording_);
     if (context.options.given("seed")) options_.seed = static_cast<uint64_t>(context.common.seed);
     options_.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat);

@@ -34,7 +34,8 @@ class EvalTopicVerb final : public Verb {
   int run(Context& context) override {
     const Tokenizer tokenizer = load_tokenizer(model_.model);
     const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    LoadedModel loaded = load_model(model_, context);
+    AskedModel asked(model_, context);
+    LoadedModel& loaded = *asked;
     options_.decoding.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat, options_.strict_reference);
     options_.decoding.clean_up = cleans_up_spaces(model_.model);
     const AnswerTask task = make_topic_task(tokenizer, chat, options_);

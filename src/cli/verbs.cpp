@@ -10,9 +10,12 @@ std::vector<std::unique_ptr<Verb>> make_verbs() {
   verbs.push_back(make_eval_topic_verb());
   verbs.push_back(make_eval_mmlu_verb());
   verbs.push_back(make_eval_longbench_verb());
+  verbs.push_back(make_eval_longbench2_verb());
   verbs.push_back(make_eval_infbench_verb());
   verbs.push_back(make_eval_generation_verb());
   verbs.push_back(make_eval_ruler_verb());
+  verbs.push_back(make_eval_latent_verb());
+  verbs.push_back(make_eval_many_shot_verb());
   verbs.push_back(make_eval_ppl_verb());
   verbs.push_back(make_eval_score_verb());
   verbs.push_back(make_eval_all_verb());

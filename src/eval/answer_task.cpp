@@ -35,14 +35,22 @@ void check_capacity(std::string_view task, int64_t needed, const LanguageModel& 
 AnswerRun run_answers(LanguageModel& model, const Tokenizer& tokenizer, const AnswerTask& task, const AnswerScore& score,
                       const EvalRunOptions& options, const EvalCallbacks& callbacks) {
   check_capacity(task.name, task.tokens_needed(), model, "leave out the longest questions");
-  const AskFunction ask = [&](const EvalQuestion& question, EvalTiming& timing) {
+  const AskFunction answer = [&](const EvalQuestion& question, EvalTiming& timing) {
     const auto index = static_cast<size_t>(&question - task.questions.data());
     Decoding decoding = task.decoding(index);
     // A question draws alike whichever were asked before, so that a resumed run ends up with the same bytes.
     if (decoding.sampling.temperature > 0) decoding.sampling.seed = mix64(decoding.sampling.seed, index);
-    Json answer = generated_answer(model, tokenizer, question, decoding, timing);
-    answer.update(score(question, answer["output"].get<std::string>()));
-    return answer;
+    return generated_answer(model, tokenizer, question, decoding, timing);
+  };
+  return run_answers(task, answer, score, options, callbacks);
+}
+
+AnswerRun run_answers(const AnswerTask& task, const AskFunction& answer, const AnswerScore& score, const EvalRunOptions& options,
+                      const EvalCallbacks& callbacks) {
+  const AskFunction ask = [&](const EvalQuestion& question, EvalTiming& timing) {
+    Json line = answer(question, timing);
+    line.update(score(question, line["output"].get<std::string>()));
+    return line;
   };
   EvalRunOptions run_options = options;
   run_options.notes.update(task.notes);

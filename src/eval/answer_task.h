@@ -56,6 +56,10 @@ using AnswerScore = std::function<Json(const EvalQuestion& question, const std::
 AnswerRun run_answers(LanguageModel& model, const Tokenizer& tokenizer, const AnswerTask& task, const AnswerScore& score,
                       const EvalRunOptions& options, const EvalCallbacks& callbacks);
 
+/// The same with answers that are got otherwise than by generating: `answer` gives the fields of a line, `output` among them.
+AnswerRun run_answers(const AnswerTask& task, const AskFunction& answer, const AnswerScore& score, const EvalRunOptions& options,
+                      const EvalCallbacks& callbacks);
+
 /// How an evaluation by answers ends: a Result (answers, run, metrics) from what was asked. `summarise(result)` makes its metrics
 /// from the answers; the run's own fields follow, and metrics.json when nothing interrupted it.
 template <typename Result, typename Summarise>

@@ -77,6 +77,18 @@ std::string task_of(const std::string& path, const TaskNames& names) {
 
 }  // namespace
 
+Json benchmark_config(std::string_view name, const BenchmarkOptions& options, const std::string& template_name) {
+  if (options.max_length < 2) throw_input("eval {}: --max-length: expected 2 or more, got {}", name, options.max_length);
+  return {{"task", name},
+          {"data", Json::object()},
+          {"first", options.first},
+          {"max_length", options.max_length},
+          {"stop_ids", options.stop_ids},
+          {"chat_template", template_name},
+          {"strict_reference", options.strict_reference},
+          {"clean_up_tokenization_spaces", options.clean_up}};
+}
+
 Json TaskTally::json() const {
   Json out = {{"questions", questions}, {"mean", mean()}, {"truncated", truncated}, {"empty_answers", empty}};
   if (judged == questions) {

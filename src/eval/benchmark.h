@@ -12,6 +12,21 @@
 
 namespace tenfold {
 
+/// What every benchmark of task files is told.
+struct BenchmarkOptions {
+  std::vector<std::string> data;   ///< see find_task_files
+  std::vector<std::string> tasks;  ///< names or groups
+  std::string prompts;             ///< where the benchmark's own prompts are
+  int64_t first = 0;               ///< of each task, records from the start; 0: all
+  int64_t max_length = 0;          ///< tokens of a prompt without its chat template
+  std::vector<int32_t> stop_ids;
+  bool clean_up = false;  ///< clean_up_tokenization_spaces of the model's tokenizer_config.json
+  bool strict_reference = false;
+};
+
+/// The fields of config.json that every benchmark has, `data` still empty. InputError where max_length is too small to cut to.
+Json benchmark_config(std::string_view name, const BenchmarkOptions& options, const std::string& template_name);
+
 /// How one question of a benchmark is scored.
 struct QuestionScore {
   MetricCase item;          ///< without the prediction

@@ -6,6 +6,7 @@
 #include "text/tokenizer.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,7 @@ struct GridCell {
   bool hit = false;    ///< the answer is in the output
   bool exact = false;  ///< needle: the whole sentence is in the output; pass key: the first number is the key
   double score = 0;    ///< needle: rouge-l, rounded to 2 digits; pass key: fuzz
+  std::optional<double> grade = std::nullopt;  ///< a judge's, 1 to 10 (eval/judge.h)
 };
 
 struct LengthSummary {

@@ -8,6 +8,7 @@
 #include "eval/metrics/text.h"
 #include "format/mapped_file.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -68,6 +69,24 @@ int64_t PromptParts::context(std::string_view task) const {
 int64_t PromptParts::position(int64_t depth) const {
   const auto span = static_cast<double>((length - question - needle - 1 - description) * depth);
   return description + python_round(span / 100.0);
+}
+
+HiddenNeedle hide_needle(const std::vector<int32_t>& description, const std::vector<int32_t>& needle,
+                         const std::vector<int32_t>& question, const std::vector<int32_t>& context, int64_t length, int64_t depth,
+                         bool strict_reference, std::string_view task) {
+  const PromptParts parts = {length, std::ssize(description), std::ssize(needle), std::ssize(question)};
+  const int64_t end = std::min(parts.context(task), std::ssize(context));
+  HiddenNeedle hidden;
+  hidden.before = std::min(parts.position(depth) - (strict_reference ? 0 : parts.description), end);
+  const auto append = [&](const auto& from, int64_t first, int64_t last) {
+    hidden.message.insert(hidden.message.end(), from.begin() + first, from.begin() + last);
+  };
+  append(description, 0, parts.description);
+  append(context, 0, hidden.before);
+  append(needle, 0, parts.needle);
+  append(context, hidden.before, end);
+  append(question, 0, parts.question);
+  return hidden;
 }
 
 }  // namespace tenfold

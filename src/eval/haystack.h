@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tenfold {
@@ -42,5 +43,18 @@ struct PromptParts {
   /// 100).
   int64_t position(int64_t depth) const;
 };
+
+/// A prompt with a sentence hidden in it, before the chat template.
+struct HiddenNeedle {
+  std::vector<int32_t> message;
+  int64_t before = 0;  ///< context tokens before the needle
+};
+
+/// Puts the needle into as much of `context` as a prompt of `length` tokens has room for, at `depth` per cent (evaluations.md 3).
+/// `strict_reference`: the published evaluation counts the description but indexes the context, so that its needle sits that much
+/// too deep. InputError naming `task` when the parts leave no room.
+HiddenNeedle hide_needle(const std::vector<int32_t>& description, const std::vector<int32_t>& needle,
+                         const std::vector<int32_t>& question, const std::vector<int32_t>& context, int64_t length, int64_t depth,
+                         bool strict_reference, std::string_view task);
 
 }  // namespace tenfold

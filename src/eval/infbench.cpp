@@ -274,22 +274,14 @@ void summarise(InfBenchResult& result, const InfBenchTask& task) {
 }  // namespace
 
 InfBenchTask make_infbench_task(const Tokenizer& tokenizer, const ChatTemplate& chat, const InfBenchOptions& options) {
-  if (options.max_length < 2) throw_input("eval infbench: --max-length: expected 2 or more, got {}", options.max_length);
   const TaskFiles files = find_task_files(options.data, options.tasks, task_names());
   const auto templates = read_templates(options, files);
   InfBenchTask task;
   task.missing = files.missing;
   task.strict_reference = options.strict_reference;
   task.asked.name = "infbench";
-  task.asked.config = {{"task", "infbench"},
-                       {"data", Json::object()},
-                       {"prompt_table", options.prompts.empty() ? "ours" : options.table},
-                       {"first", options.first},
-                       {"max_length", options.max_length},
-                       {"stop_ids", options.stop_ids},
-                       {"chat_template", chat.name()},
-                       {"strict_reference", options.strict_reference},
-                       {"clean_up_tokenization_spaces", options.clean_up}};
+  task.asked.config = benchmark_config("infbench", options, chat.name());
+  task.asked.config["prompt_table"] = options.prompts.empty() ? "ours" : options.table;
   for (size_t i = 0; i < files.files.size(); ++i) add_task(task, files.files[i], templates[i], tokenizer, chat, options);
   task.asked.notes["data_paths"] = options.data;
   return task;

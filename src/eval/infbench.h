@@ -11,16 +11,11 @@
 namespace tenfold {
 
 /// InfiniteBench (Zhang et al. 2024) as the published evaluation asks it (evaluations.md 10): 12 tasks.
-struct InfBenchOptions {
-  std::vector<std::string> data;   ///< see find_task_files; rows {id, context, input, answer, options}
-  std::vector<std::string> tasks;  ///< names or groups: default (longbook_qa_eng, longbook_sum_eng), all
-  std::string prompts;             ///< JSON {table: {task: template}}, the benchmark's own texts; "": our wording
-  std::string table = "mistral";   ///< of that file: mistral or gpt4
-  int64_t first = 0;               ///< of each task, records from the start; 0: all
-  int64_t max_length = 128000;     ///< tokens of a prompt without its chat template
-  std::vector<int32_t> stop_ids;
-  bool clean_up = false;
-  bool strict_reference = false;
+/// `data`: rows {id, context, input, answer, options}; `tasks`: default (longbook_qa_eng, longbook_sum_eng), all; `prompts`: JSON
+/// {table: {task: template}} with the benchmark's own texts, "": our wording.
+struct InfBenchOptions : BenchmarkOptions {
+  InfBenchOptions() { max_length = 128000; }
+  std::string table = "mistral";  ///< of that file: mistral or gpt4
 };
 
 struct InfBenchTask : Benchmark {

@@ -367,24 +367,16 @@ Scorer scorer_of(const LongBenchOptions& options) {
 }  // namespace
 
 LongBenchTask make_longbench_task(const Tokenizer& tokenizer, const ChatTemplate& chat, const LongBenchOptions& options) {
-  if (options.max_length < 2) throw_input("eval longbench: --max-length: expected 2 or more, got {}", options.max_length);
   LongBenchTask task;
+  task.asked.config = benchmark_config("longbench", options, chat.name());
+  task.asked.config["truncate_from_middle"] = options.truncate_from_middle;
+  task.asked.config["newline_eos"] = name_of(options.newline_eos);
   TaskFiles files = find_task_files(options.data, options.tasks, task_names());
   task.refusal = refuse_without_jieba(files, options, task.refused);
   const PromptFiles prompts = read_prompts(options);
   task.options = options;
   task.missing = files.missing;
   task.asked.name = "longbench";
-  task.asked.config = {{"task", "longbench"},
-                       {"data", Json::object()},
-                       {"first", options.first},
-                       {"max_length", options.max_length},
-                       {"truncate_from_middle", options.truncate_from_middle},
-                       {"newline_eos", name_of(options.newline_eos)},
-                       {"stop_ids", options.stop_ids},
-                       {"chat_template", chat.name()},
-                       {"strict_reference", options.strict_reference},
-                       {"clean_up_tokenization_spaces", options.clean_up}};
   for (const TaskFile& file : files.files) add_task(task, file, prompts, tokenizer, chat);
   task.asked.notes["data_paths"] = options.data;
   return task;

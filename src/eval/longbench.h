@@ -17,18 +17,12 @@ namespace tenfold {
 enum class NewlineEos { kQa, kAll, kOff };
 
 /// LongBench (Bai et al. 2023) as the published evaluation asks it (evaluations.md 9): 21 tasks, and the 13 of LongBench-E, whose
-/// names end in _e.
-struct LongBenchOptions {
-  std::vector<std::string> data;   ///< see find_task_files; rows {input, context, answers, length, dataset, all_classes}
-  std::vector<std::string> tasks;  ///< names or groups: default (14), published (16), all (21), e (13)
-  std::string prompts;         ///< folder of dataset2prompt.json and dataset2maxlen.json; "": beside the data, or config/ there
-  int64_t first = 0;           ///< of each task, records from the start; 0: all
-  int64_t max_length = 31500;  ///< tokens of a prompt without its chat template
+/// names end in _e. `data`: rows {input, context, answers, length, dataset, all_classes}; `tasks`: default (14), published (16),
+/// all (21), e (13); `prompts`: folder of dataset2prompt.json and dataset2maxlen.json, "": beside the data, or config/ there.
+struct LongBenchOptions : BenchmarkOptions {
+  LongBenchOptions() { max_length = 31500; }
   bool truncate_from_middle = true;  ///< else the end is kept
   NewlineEos newline_eos = NewlineEos::kQa;
-  std::vector<int32_t> stop_ids;
-  bool clean_up = false;
-  bool strict_reference = false;
   std::string jieba_directory{kJiebaDirectory};
 };
 

@@ -2,20 +2,19 @@
 
 #include "core/error.h"
 #include "eval/answer_task.h"
+#include "eval/choice.h"
 #include "eval/metrics/text.h"
 #include "eval/python_json.h"
 #include "format/mapped_file.h"
 #include "format/names.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <utility>
 
 namespace tenfold {
 namespace {
 
-constexpr std::string_view kLetters = "ABCD";
 constexpr std::array<std::string_view, 4> kCategories = {"STEM", "Social Sciences", "Humanities", "Others"};
 /// Subjects of each category, between spaces. Not hendrycks' own map: anatomy, for one, is among the others (evaluations.md 6).
 constexpr std::array<std::string_view, 4> kSubjects = {
@@ -57,7 +56,7 @@ Row read_row(const Json& json, const std::string& where) {
 /// A question with its choices, up to "Answer:".
 std::string block_of(std::string_view query, const Row& row) {
   std::string text(query);
-  for (size_t i = 0; i < 4; ++i) text += fmt::format("\n{}. {}", kLetters[i], row.choices[i]);
+  for (size_t i = 0; i < 4; ++i) text += fmt::format("\n{}. {}", kChoiceLetters[i], row.choices[i]);
   return text + "\nAnswer:";
 }
 
@@ -68,59 +67,22 @@ std::map<std::string, std::string> read_shots(const std::string& path, int64_t c
   for_each_json_line(path, [&](Json& json, int64_t line) {
     const Row row = read_row(json, fmt::format("{}:{}", path, line));
     if (taken[row.subject]++ >= count) return;
-    shots[row.subject] += fmt::format("{} {}\n\n", block_of(row.query, row), kLetters[static_cast<size_t>(row.answer)]);
+    shots[row.subject] += fmt::format("{} {}\n\n", block_of(row.query, row), kChoiceLetters[static_cast<size_t>(row.answer)]);
   });
   return shots;
 }
 
-/// A question's prompt, which the four texts with their letters share, and the token that each then goes on with.
-struct Choice {
-  std::vector<int32_t> prompt;
-  std::array<int32_t, 4> letters{};
-};
-
-Choice encode_choice(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& message, bool clean_up,
-                     const std::string& where) {
+ChoicePrompt encode_choice(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& message, bool clean_up,
+                           const std::string& where) {
   std::string text = message;
   if (chat.name() == "no") text = tokenizer.decode(tokenizer.encode(text), {.skip_special = true, .clean_up = clean_up});
   std::array<std::vector<int32_t>, 4> rows;
   for (size_t i = 0; i < 4; ++i) {
-    const std::vector<ChatMessage> turns = {{"user", text}, {"assistant", std::string(1, kLetters[i])}};
+    const std::vector<ChatMessage> turns = {{"user", text}, {"assistant", std::string(1, kChoiceLetters[i])}};
     rows[i] = tokenizer.encode(chat.render_text(turns, /*add_generation_prompt=*/false),
                                {.add_bos = tokenizer.adds_bos(), .parse_special = true});
   }
-  size_t common = rows[0].size();
-  for (size_t i = 1; i < 4; ++i) {
-    const auto stop = std::mismatch(rows[0].begin(), rows[0].end(), rows[i].begin(), rows[i].end()).first;
-    common = std::min(common, static_cast<size_t>(stop - rows[0].begin()));
-  }
-  Choice choice;
-  choice.prompt.assign(rows[0].begin(), rows[0].begin() + static_cast<ptrdiff_t>(common));
-  for (size_t i = 0; i < 4; ++i) {
-    const bool whole = common > 0 && common < rows[i].size() && rows[i].size() == rows[0].size() &&
-                       std::equal(rows[i].begin() + static_cast<ptrdiff_t>(common) + 1, rows[i].end(),
-                                  rows[0].begin() + static_cast<ptrdiff_t>(common) + 1);
-    if (!whole) throw_input("{}: the letters A to D after \"Answer:\" are no single tokens of this model's tokenizer", where);
-    choice.letters[i] = rows[i][common];
-    for (size_t j = 0; j < i; ++j) {
-      if (choice.letters[j] == choice.letters[i]) {
-        throw_input("{}: this model's tokenizer does not tell the letters {} and {} apart", where, kLetters[j], kLetters[i]);
-      }
-    }
-  }
-  return choice;
-}
-
-/// Negative log-likelihoods of some ids, in f32 as the published evaluation compares them.
-template <size_t N>
-std::array<float, N> nll_of(const std::vector<float>& logits, const std::array<int32_t, N>& ids) {
-  const float most = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - most);
-  const double log_sum = most + std::log(sum);
-  std::array<float, N> out{};
-  for (size_t i = 0; i < N; ++i) out[i] = static_cast<float>(log_sum - logits[static_cast<size_t>(ids[i])]);
-  return out;
+  return choice_of(rows, where);
 }
 
 Json categories_of(const std::map<std::string, MmluSubject>& subjects, bool strict) {
@@ -197,7 +159,7 @@ MmluTask make_mmlu_task(const Tokenizer& tokenizer, const ChatTemplate& chat, co
     std::replace(spaced.begin(), spaced.end(), '_', ' ');
     const std::string message = fmt::format("The following are multiple choice questions (with answers) about {}.\n\n{}{}",
                                             spaced, shots[row.subject], block_of(strip(row.query), row));
-    Choice choice = encode_choice(tokenizer, chat, message, options.clean_up, where);
+    ChoicePrompt choice = encode_choice(tokenizer, chat, message, options.clean_up, where);
     task.questions.push_back(
         {fmt::format("mmlu-{}", id), std::move(choice.prompt), {{"subject", row.subject}, {"answer", row.answer}}});
     task.letters.push_back(choice.letters);
@@ -228,13 +190,13 @@ MmluResult run_mmlu(LanguageModel& model, const MmluTask& task, const EvalRunOpt
     const NextLogits next = model.next_logits(question.prompt);
     timing.reused_tokens = next.reused_tokens;
     timing.prefill_seconds = next.seconds;
-    std::array<float, 4> nll = nll_of(next.logits, letters);
+    std::vector<float> nll = nll_of(next.logits, letters);
     for (size_t i = 0; task.end_of_turn >= 0 && i < 4; ++i) {
       std::vector<int32_t> longer = question.prompt;
       longer.push_back(letters[i]);
       const NextLogits after = model.next_logits(longer);
       timing.prefill_seconds += after.seconds;
-      nll[i] = (nll[i] + nll_of(after.logits, std::array{task.end_of_turn})[0]) / 2;
+      nll[i] = (nll[i] + nll_of(after.logits, std::array{task.end_of_turn}).front()) / 2;
     }
     const auto output = std::min_element(nll.begin(), nll.end()) - nll.begin();  // of equal ones the first
     return Json{{"output", output}, {"hit", output == question.about["answer"].get<int64_t>()}, {"nll", nll}};

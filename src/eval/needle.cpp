@@ -16,12 +16,6 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-void append(Ids& to, const Ids& from, int64_t begin, int64_t end) {
-  to.insert(to.end(), from.begin() + static_cast<ptrdiff_t>(begin), from.begin() + static_cast<ptrdiff_t>(end));
-}
-
-void append(Ids& to, const Ids& from) { to.insert(to.end(), from.begin(), from.end()); }
-
 }  // namespace
 
 NeedleWording NeedleWording::from_json(const std::string& path) {
@@ -59,22 +53,12 @@ GridTask make_needle_task(const Tokenizer& tokenizer, const ChatTemplate& chat, 
   task.notes["haystack"] = options.haystack;
   std::vector<GridQuestion> cells;
   for (const int64_t length : options.lengths) {
-    const PromptParts parts = {length, static_cast<int64_t>(description.size()), static_cast<int64_t>(needle.size()),
-                               static_cast<int64_t>(question.size())};
-    const int64_t context = parts.context("eval needle");
     const Ids& all = haystack.tokens_for(length);
-    const auto end = std::min(context, static_cast<int64_t>(all.size()));
     for (const int64_t depth : options.depths) {
-      // The reference counts the description but indexes the context: its needle sits that much too deep.
-      const int64_t index = parts.position(depth) - (options.strict_reference ? 0 : parts.description);
-      const int64_t before = std::min(index, end);
-      Ids message = description;
-      append(message, all, 0, before);
-      append(message, needle);
-      append(message, all, before, end);
-      append(message, question);
-      cells.push_back(
-          {length, depth, before, wording.needle, wording.answer, chat_prompt(tokenizer, chat, message, options.clean_up)});
+      const HiddenNeedle hidden =
+          hide_needle(description, needle, question, all, length, depth, options.strict_reference, "eval needle");
+      cells.push_back({length, depth, hidden.before, wording.needle, wording.answer,
+                       chat_prompt(tokenizer, chat, hidden.message, options.clean_up)});
     }
   }
   add_questions(task, std::move(cells));

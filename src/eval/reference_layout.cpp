@@ -44,7 +44,11 @@ Json results_of(const std::string& task, const GridResult& result) {
 
 Json metrics_of(const std::string& task, const GridResult& result) {
   const Json scores = by_cell(result, [](const GridCell& cell) { return cell.score; });
-  if (task == "needle") return {{"rouge", scores}};
+  if (task == "needle") {
+    Json metrics = {{"rouge", scores}};
+    if (result.metrics.contains("gpt")) metrics["gpt"] = result.metrics["gpt"];  // what a judge said
+    return metrics;
+  }
   return {{"accuracy", by_cell(result, [](const GridCell& cell) { return cell.exact ? 1.0 : 0.0; })}, {"fuzz", scores}};
 }
 

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <map>
-#include <utility>
 
 namespace tenfold {
 namespace {
@@ -75,7 +74,6 @@ Json metrics_of(const TopicResult& result) {
   metrics["total"] = total;
   metrics["hit_rate_interval"] = {interval.low, interval.high};
   metrics.update(result.published_metrics);
-  add_run_fields(metrics, result.run);
   return metrics;
 }
 
@@ -114,15 +112,12 @@ AnswerTask make_topic_task(const Tokenizer& tokenizer, const ChatTemplate& chat,
 
 TopicResult run_topic(LanguageModel& model, const Tokenizer& tokenizer, const AnswerTask& task, const EvalRunOptions& options,
                       const EvalCallbacks& callbacks) {
-  TopicResult result;
-  AnswerRun asked = run_answers(model, tokenizer, task, score_of, options, callbacks);
-  result.answers = std::move(asked.answers);
-  result.run = std::move(asked.run);
-  result.groups = groups_of(result.answers);
-  publish(result, task.config["strict_reference"].get<bool>());
-  result.metrics = metrics_of(result);
-  if (!result.run.interrupted) write_metrics(options, result.metrics);
-  return result;
+  return finish_answers<TopicResult>(run_answers(model, tokenizer, task, score_of, options, callbacks), options,
+                                     [&](TopicResult& result) {
+                                       result.groups = groups_of(result.answers);
+                                       publish(result, task.config["strict_reference"].get<bool>());
+                                       result.metrics = metrics_of(result);
+                                     });
 }
 
 }  // namespace tenfold

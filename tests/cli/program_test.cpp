@@ -1,6 +1,7 @@
 // The built program as a user meets it: exit codes, what it says, what it writes and what it leaves alone.
 #include "cli/process.h"
 #include "cli/tiny_model.h"
+#include "support/local_server.h"
 
 #include <algorithm>
 #include <set>
@@ -406,6 +407,71 @@ TEST_F(ProgramTest, AsksRuler) {
   expect_refused(ask + Words{"--samples", "0", "--reference-layout", "x"}, 2, {"--samples: expected 1", "has no RULER"});
 }
 
+TEST_F(ProgramTest, ANeedleIsJudged) {
+  const std::string text = folder_.write("pg19.txt", [] {
+    std::string words;
+    for (int i = 0; i < 300; ++i) words += "the water " + std::to_string(i) + ". ";
+    return words;
+  }());
+  const Words needle = {"eval",    "needle", "--haystack",       text, "--lengths", "400",           "--depths",  "0,100",
+                        "--model", model_,   "--max-new-tokens", "4",  "--out",     folder_ / "run", "--threads", "1",
+                        "--json"};
+  expect_refused(needle + Words{"--judge-url", "http://127.0.0.1:1", "--judge-scores", "x"}, 2,
+                 {"expected one of them", "--judge-model NAME is missing"});
+  expect_refused(needle + Words{"--judge-model", "m"}, 2, {"--judge-model: needs --judge-url"});
+  // What is wrong with the judge shows before anything is asked.
+  expect_refused(needle + Words{"--judge-url", "localhost", "--judge-model", "m"}, 2, {"--judge-url: expected http://HOST"});
+  expect_refused(needle + Words{"--judge-scores", folder_ / "none"}, 4, {"none"});
+
+  const LocalServer server([](const HttpRequest& request) {
+    const std::string text_of = request.number == 1 ? "[[8]]" : "No idea.";
+    return http_reply("200 OK", R"({"choices": [{"message": {"content": ")" + text_of + R"("}}]})");
+  });
+  const Ended judged = run(needle + Words{"--judge-url", server.url(), "--judge-model", "m", "--judge-prompts",
+                                          folder_ / "p.jsonl", "--reference-layout", folder_ / "layout"});
+  const Json summary = summary_of(judged);
+  EXPECT_EQ(summary["gpt_mean"], 8.0);
+  EXPECT_EQ(summary["judge"]["graded"], 1);
+  EXPECT_EQ(summary["judge"]["nonsense"], 1);
+  expect_contains(judged.out, {"judge: mean grade 8.00 over 1 of 2 answers"});
+  expect_contains(judged.err, {"1 replies without a grade", "400-100: the reply has no grade", "No idea."});
+  EXPECT_TRUE(fs::exists(folder_ / "run/eval/needle/gpt.pdf"));
+  expect_contains(contents_of(folder_ / "layout/metrics.log"), {"\"gpt\": {\"400\": {\"0\": 8.0}}"});
+
+  folder_.write("scores.jsonl", "{\"id\": \"400-0\", \"score\": 3}\n{\"id\": \"400-100\", \"score\": 5}\n");
+  EXPECT_EQ(summary_of(run(needle + Words{"--judge-scores", folder_ / "scores.jsonl"}))["gpt_mean"], 4.0);
+  EXPECT_TRUE(fs::exists(folder_ / "p.jsonl"));
+}
+
+TEST_F(ProgramTest, LatentNeedlesManyShotsAndLongBench2) {
+  const std::string text = folder_.write("pg19.txt", [] {
+    std::string words;
+    for (int i = 0; i < 300; ++i) words += "the water " + std::to_string(i) + ". ";
+    return words;
+  }());
+  const Words common = {"--model", model_, "--out", folder_ / "run", "--threads", "1", "--max-new-tokens", "4", "--json"};
+  const Words latent = Words{"eval", "latent", "--haystack", text, "--lengths", "500", "--depths", "50", "--pairs", "2"} + common;
+  const Json needles = summary_of(run(latent));
+  EXPECT_EQ(needles["questions"], 2);
+  EXPECT_EQ(needles["by_length"][0]["length"], 500);
+  EXPECT_TRUE(needles["effective_length"].is_null());
+  expect_contains(run(latent).err, {"2 answers were there already"});
+  expect_refused(latent + Words{"--depths", "101", "--reference-layout", "x"}, 2, {"--depths: expected 0 to 100", "no latent"});
+  const Words shots = Words{"eval", "manyshot", "--lengths", "4000", "--queries", "2"} + common;
+  const Json many = summary_of(run(shots));
+  EXPECT_EQ(many["lengths"][0]["questions"], 2);
+  EXPECT_EQ(many["classes"], 20);
+  expect_refused(shots + Words{"--examples", text}, 2, {"--examples and --data: expected both or neither"});
+  Json record = {{"_id", "q"}, {"domain", "d"}, {"difficulty", "easy"}, {"length", "short"}, {"question", "Who?"}};
+  for (const char* choice : {"choice_A", "choice_B", "choice_C", "choice_D"}) record[choice] = "x";
+  record.update({{"answer", "A"}, {"context", "the water"}, {"response", "The correct answer is (A)"}});
+  const std::string data = folder_.write("data.json", Json::array({record}).dump());
+  EXPECT_EQ(summary_of(run(Words{"eval", "longbench2", "--data", data} + common))["groups"]["easy"]["questions"], 1);
+  const Json saved = summary_of(run({"eval", "longbench2", "--load-result", data, "--json"}));
+  EXPECT_EQ(saved["groups"]["overall"]["score"], 100.0);
+  expect_refused({"eval", "longbench2", "--max-length", "1"}, 2, {"--model PATH", "--data FILE", "--max-length: expected 2"});
+}
+
 TEST_F(ProgramTest, RunsEverythingAndCompares) {
   folder_.write("data/lm/a.txt", [] {
     std::string words;
@@ -427,6 +493,9 @@ TEST_F(ProgramTest, RunsEverythingAndCompares) {
     const Ended ended = run(all + Words{"--out", folder_ / name});
     EXPECT_EQ(ended.code, 2);
     expect_contains(ended.err, {"error: ", "test.json:1: subject: missing"});
+    const size_t read = ended.err.find("model tiny (");
+    EXPECT_NE(read, std::string::npos) << ended.err;
+    EXPECT_EQ(ended.err.find("model tiny (", read + 1), std::string::npos) << "the model is read once:\n" << ended.err;
     const Json ran = parse_json(ended.out.substr(ended.out.rfind("\n{") + 1), "the summary").at("ran");
     EXPECT_EQ(ran["topic"], 0);
     EXPECT_EQ(ran["ppl"], 0);

@@ -1,5 +1,6 @@
 #include "eval/session_model.h"
 
+#include "cli/tiny_model.h"
 #include "device/device.h"
 #include "eval/haystack.h"
 #include "eval/needle.h"
@@ -10,6 +11,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <set>
 
 namespace tenfold {
 namespace {
@@ -27,6 +29,38 @@ TEST(StopIds, OfTheCheckpointAndTheTemplate) {
   config.eos_ids = {2261, end};
   EXPECT_EQ(stop_ids_of(config, tokenizer, chat).size(), 2U) << "no token twice";
   EXPECT_EQ(stop_ids_of(config, tokenizer, ChatTemplate::by_name("no")).size(), 2U);
+}
+
+/// A grid's prompts share their beginnings in the cache; what follows each is bit for bit what a session says that never saw
+/// another.
+TEST(SharedPrefix, ChangesNoBitOfAGrid) {
+  const test::TemporaryDirectory folder;
+  test::write_tiny_model(folder.file("tiny.gguf"), {.seed = 7});
+  Device device;
+  const Model model = Model::load(folder.file("tiny.gguf"));
+  const Tokenizer tokenizer = Tokenizer::from_gguf(GgufFile(folder.file("tiny.gguf")));
+  const ChatTemplate chat = ChatTemplate::detect(tokenizer.chat_template_text());
+  NeedleOptions options;
+  options.haystack = golden("haystack");
+  options.lengths = {600, 900};
+  options.depths = {0, 30, 60, 100};
+  const GridTask task = make_needle_task(tokenizer, chat, options);
+  Session session(device, model, nullptr, {.capacity = task.tokens_needed()});
+  SessionModel reader(session);
+  int64_t prompt_tokens = 0;
+  int64_t reused = 0;
+  std::set<std::vector<float>> different;
+  for (const EvalQuestion& question : task.questions) {
+    const NextLogits next = reader.next_logits(question.prompt);
+    Session cold(device, model, nullptr, {.capacity = task.tokens_needed()});
+    EXPECT_EQ(SessionModel(cold).next_logits(question.prompt).logits, next.logits) << question.id;
+    different.insert(next.logits);
+    prompt_tokens += std::ssize(question.prompt);
+    reused += next.reused_tokens;
+  }
+  EXPECT_EQ(different.size(), task.questions.size()) << "logits that never differ would prove nothing";
+  // In the order of their needles each prompt reuses all that precedes the needle of the one before.
+  EXPECT_GT(reused, prompt_tokens / 3);
 }
 
 /// The real model over the small haystack: slow machines take a few seconds.

@@ -93,6 +93,26 @@ void read_positions(EvalData& eval, const std::string& path) {
   }
 }
 
+void read_paired(EvalData& eval, const std::string& path) {
+  const auto found = eval.metrics.find("paired");
+  if (found == eval.metrics.end()) return;
+  const std::string where = path + ": paired";
+  if (!found->is_object()) throw_input("{}: expected an object, got {}", where, found->type_name());
+  PairedLosses paired;
+  paired.positions = json_string(*found, "positions", where);
+  paired.windows = json_int(*found, "windows", where);
+  paired.far_nll = json_number(*found, "far_nll", where);
+  paired.near_nll = json_number(*found, "near_nll", where);
+  paired.difference = json_number(*found, "difference", where);
+  if (const auto interval = found->find("interval"); interval != found->end()) {
+    if (!interval->is_array() || interval->size() != 2 || !(*interval)[0].is_number() || !(*interval)[1].is_number())
+      throw_input("{}: interval: expected two numbers, got {}", where, interval->dump());
+    paired.low = (*interval)[0].get<double>();
+    paired.high = (*interval)[1].get<double>();
+  }
+  eval.paired = paired;
+}
+
 std::vector<TrainPoint> read_train(const std::string& path) {
   std::vector<TrainPoint> points;
   for_each_json_line(path, [&](Json& line, int64_t number) {
@@ -212,7 +232,10 @@ EvalData read_eval(const std::string& directory) {
     eval.depths = integers(eval.config, "depths", config_path);
     if (has_file(folder / "answers.jsonl")) read_answers(eval, (folder / "answers.jsonl").string());
   }
-  if (eval.kind == "ppl") read_positions(eval, (folder / "metrics.json").string());
+  if (eval.kind == "ppl") {
+    read_positions(eval, (folder / "metrics.json").string());
+    read_paired(eval, (folder / "metrics.json").string());
+  }
   return eval;
 }
 

@@ -3,6 +3,7 @@
 #include "format/json.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +44,17 @@ struct BucketLoss {
   double nll = 0;
 };
 
+/// The same target tokens seen with much and with little before them (eval ppl --paired).
+struct PairedLosses {
+  std::string positions;
+  int64_t windows = 0;
+  double far_nll = 0;
+  double near_nll = 0;
+  double difference = 0;
+  double low = 1;  ///< of the 95 % interval; low > high: there is none
+  double high = 0;
+};
+
 struct PlannedBytes {
   std::string name;
   std::string use;
@@ -60,6 +72,7 @@ struct EvalData {
   std::vector<int64_t> depths;
   std::vector<GridAnswer> answers;
   std::vector<BucketLoss> by_position;
+  std::optional<PairedLosses> paired;
 
   bool is_grid() const { return kind == "needle" || kind == "passkey"; }
   bool is_done() const { return !metrics.empty(); }

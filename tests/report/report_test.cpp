@@ -90,6 +90,13 @@ void write_ppl(const RunFolders& runs, const std::string& run, double late) {
   runs.write(run + "/eval/ppl/config.json", R"({"task": "ppl", "window": 2048})");
   const Json metrics = {
       {"task", "ppl"},
+      {"paired",
+       {{"positions", "1K..2K,1..1K"},
+        {"windows", 8},
+        {"far_nll", late},
+        {"near_nll", 3.5},
+        {"difference", late - 3.5},
+        {"interval", {-0.5, 0.25}}}},
       {"by_position", Json::array({{{"positions", "0-1K"}, {"begin", 0}, {"end", 1024}, {"tokens", 1023}, {"nll", 3.25}},
                                    {{"positions", "1K-2K"}, {"begin", 1024}, {"end", 2048}, {"tokens", 1024}, {"nll", late}}})}};
   runs.write(run + "/eval/ppl/metrics.json", metrics.dump());
@@ -202,6 +209,10 @@ TEST_F(ReportTest, SaysWhatChanged) {
   EXPECT_HAS(html,
              "\xE2\x88\x92"
              "3.375");
+  EXPECT_HAS(html, "The same target tokens at positions 1K..2K,1..1K");
+  EXPECT_HAS(html,
+             "\xE2\x88\x92"
+             "0.500 to +0.250");
   EXPECT_HAS(html, "tenfold train --data &lt;x&gt;");
   EXPECT_HAS(html, "tenfold eval needle --needle &#39;&lt;x&gt;&#39;");
   EXPECT_HAS(html,
@@ -307,6 +318,12 @@ TEST_F(ReportTest, NamesWhatIsMalformed) {
              "rouge: expected a number");
   EXPECT_HAS(message("base/eval/ppl/metrics.json", R"({"by_position": 3})"), "by_position: expected an array");
   EXPECT_HAS(message("base/eval/ppl/metrics.json", R"({"by_position": [{"positions": "x"}]})"), "by_position[0]: begin");
+  EXPECT_HAS(message("base/eval/ppl/metrics.json", R"({"paired": []})"), "paired: expected an object");
+  EXPECT_HAS(message("base/eval/ppl/metrics.json", R"({"paired": {"positions": "x"}})"), "paired: windows");
+  EXPECT_HAS(
+      message("base/eval/ppl/metrics.json",
+              R"({"paired": {"positions": "x", "windows": 1, "far_nll": 1, "near_nll": 1, "difference": 0, "interval": [1]}})"),
+      "interval: expected two numbers, got [1]");
   EXPECT_HAS(message("tuned/metrics.jsonl", "{\"loss\": 1}\n"), "metrics.jsonl:1: step");
   EXPECT_HAS(message("tuned/metrics.jsonl", "{\"step\": 1, \"loss\": \"x\"}\n"), "loss: expected a number");
   EXPECT_HAS(message("tuned/memory.json", R"({"planned": [{"name": "x"}]})"), "planned[0]: use");

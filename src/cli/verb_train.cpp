@@ -63,7 +63,9 @@ class TrainVerb final : public Verb {
   int run(Context& context) override {
     require_fresh_directory();
     const Corpus corpus = read_corpus(context);
-    LoadedModel loaded = load_model(model_, context);
+    ModelOptions model = model_;
+    if (model.rope_length == 0) model.rope_length = max_length_;
+    LoadedModel loaded = load_model(model, context);
     TrainOptions options = train_options_of(learning_, context.common);
     options.out = out_;
     options.compute = loaded.compute;
@@ -129,12 +131,12 @@ class TrainVerb final : public Verb {
     make_directories(out_);
     std::vector<std::string> inputs = {model_.model};
     for (const std::string& path : data_) inputs.push_back(path);
-    write_run_config((fs::path(out_) / "config.toml").string(), context,
-                     {fmt::format("model fingerprint {:016x}", loaded.model.fingerprint()),
-                      fmt::format("RoPE {}", rope_text(loaded.model.config().rope)),
-                      fmt::format("compute {}, {} threads", name_of(loaded.compute), loaded.device->threads()),
-                      fmt::format("planned bytes {}", plan.memory.total())},
-                     inputs);
+    std::vector<std::string> facts = {fmt::format("model fingerprint {:016x}", loaded.model.fingerprint()),
+                                      fmt::format("RoPE {}", rope_text(loaded.model.config().rope)),
+                                      fmt::format("compute {}, {} threads", name_of(loaded.compute), loaded.device->threads()),
+                                      fmt::format("planned bytes {}", plan.memory.total())};
+    if (!loaded.rope_reason.empty()) facts.push_back(fmt::format("--rope-theta auto: {}", loaded.rope_reason));
+    write_run_config((fs::path(out_) / "config.toml").string(), context, facts, inputs);
     Json planned = Json::array();
     for (const MemoryPlan* part : {&plan.memory, &plan.host}) {
       for (const PlannedBuffer& row : part->buffers) {

@@ -24,6 +24,15 @@ struct TrainPoint {
   double peak_bytes = 0;
 };
 
+/// One check of held needles on the way (train --held-needles).
+struct HeldPoint {
+  int64_t step = 0;
+  int64_t hits = 0;
+  int64_t total = 0;
+  bool best = false;
+  std::vector<std::pair<int64_t, double>> by_length;  ///< length, share found
+};
+
 /// One answered question of a needle or pass key grid.
 struct GridAnswer {
   int64_t length = 0;
@@ -89,6 +98,7 @@ struct RunData {
   std::string config_text;                                    ///< config.toml as it is
   std::vector<std::pair<std::string, std::string>> headings;  ///< its "# key: value" lines
   std::vector<TrainPoint> train;
+  std::vector<HeldPoint> held;
   std::vector<PlannedBytes> planned;  ///< memory.json
   std::vector<EvalData> evals;        ///< by name
 

@@ -95,8 +95,15 @@ void check_bench(const OptionTable& table, const BenchOptions& options, std::vec
   }
 }
 
+ModelOptions model_of(const BenchOptions& options) {
+  ModelOptions model = options.model;
+  if (model.rope_length == 0 && !options.lengths.empty())
+    model.rope_length = *std::max_element(options.lengths.begin(), options.lengths.end());
+  return model;
+}
+
 LoadedModel load_bench_model(const BenchOptions& options, Context& context) {
-  if (options.shape.empty()) return load_model(options.model, context);
+  if (options.shape.empty()) return load_model(model_of(options), context);
   auto device = open_device(context);
   const DType compute = compute_dtype(options.model, *device);
   Model model = Model::random(config_of_shape(options.shape), weight_layout_by_name(options.layout),

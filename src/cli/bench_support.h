@@ -26,6 +26,8 @@ void declare_bench(OptionTable& table, BenchOptions& options);
 void check_bench(const OptionTable& table, const BenchOptions& options, std::vector<std::string>& errors);
 /// A layout of --layout: f32, bf16, q4_0, q4_1, q8_0, nf4. InputError otherwise.
 WeightLayout weight_layout_by_name(const std::string& name);
+/// The model options of a bench, --rope-theta auto being for its longest length.
+ModelOptions model_of(const BenchOptions& options);
 /// The model of --model, or random weights of --shape in --layout.
 LoadedModel load_bench_model(const BenchOptions& options, Context& context);
 

@@ -4,6 +4,7 @@
 #include "format/gguf.h"
 #include "format/json.h"
 #include "format/names.h"
+#include "model/rope_base.h"
 #include "ops/cpu_features.h"
 
 #include <algorithm>
@@ -54,7 +55,11 @@ void declare_model(OptionTable& table, ModelOptions& options) {
   table.group("Model");
   table.add("model", options.model, "PATH", "A GGUF file or a Hugging Face model directory").required = true;
   table.add("adapter", options.adapter, "DIR", "A PEFT LoRA adapter; the RoPE in its tenfold.json is applied");
-  table.add("rope-theta", options.rope_theta, "X", "RoPE base, such as 2e5; overrides the model's and the adapter's");
+  table.add("rope-theta", options.rope_theta, "X",
+            "RoPE base, such as 2e5; overrides the model's and the adapter's. auto: the adapter's, else the model's stretched to "
+            "--rope-length by the rule in docs/numerics.md");
+  table.add("rope-length", options.rope_length, "N",
+            "Tokens that --rope-theta auto is for; 0: --max-length (train), the longest --length (plan, bench)");
   table.add("rope-type", options.rope_type, "NAME", "RoPE scaling: default, linear, dynamic, llama3 or yarn");
   table.add("rope-factor", options.rope_factor, "X", "Factor of the RoPE scaling");
   table.add("chat-template", options.chat_template, "NAME",
@@ -171,7 +176,7 @@ std::vector<int32_t> stop_ids(const ModelConfig& config, const Tokenizer& tokeni
 RopeConfig rope_of(const ModelOptions& options, const ModelConfig& config, RopeConfig base) {
   if (!options.rope_type.empty()) base.type = rope_type_of(options.rope_type, "--rope-type");
   if (options.rope_factor) base.factor = *options.rope_factor;
-  if (options.rope_theta) base.theta = *options.rope_theta;
+  if (options.rope_theta && !options.rope_theta->is_auto) base.theta = options.rope_theta->value;
   if (!(base.theta > 0)) throw_input("--rope-theta: expected a number above 0, got {}", base.theta);
   if (!(base.factor > 0)) throw_input("--rope-factor: expected a number above 0, got {}", base.factor);
   if (base.type != RopeType::kDefault && base.original_max_position == 0) base.original_max_position = config.max_position;
@@ -182,6 +187,32 @@ std::string rope_text(const RopeConfig& rope) {
   const std::string theta = fmt::format("theta {}", rope.theta);
   return rope.type == RopeType::kDefault ? theta : fmt::format("{} x {}, {}", name_of(rope.type), rope.factor, theta);
 }
+
+namespace {
+
+/// Stretches the model's own RoPE as --rope-theta auto wants it; returns the reason.
+std::string stretch_rope(const ModelOptions& options, const ModelConfig& config, RopeConfig& rope) {
+  if (options.rope_length < 1) {
+    throw_input(
+        "--rope-theta auto: expected --rope-length N, the tokens that the model is to read (or an adapter that says its RoPE)");
+  }
+  if (rope.type != RopeType::kDefault || !rope.divisors.empty()) {
+    throw_input("--rope-theta auto: the rule is for plain RoPE, and this one is scaled already ({}); give a number",
+                rope.divisors.empty() ? name_of(rope.type) : "llama3");
+  }
+  const double old = rope.theta;
+  const StretchedBase chosen = stretched_base(old, config.head_dim, config.max_position, options.rope_length);
+  rope.theta = chosen.theta;
+  if (chosen.pair == 0)
+    return fmt::format("theta {}: {} tokens are within the model's own {}", old, options.rope_length, config.max_position);
+  return fmt::format(
+      "theta {} from {} for {} tokens instead of {}: pair {} of {} is the first that went round fewer than {} times "
+      "({:.2f}); NTK-aware scaling alone would be {:.3g}",
+      chosen.theta, old, options.rope_length, config.max_position, chosen.pair, config.head_dim / 2, kKnownTurns,
+      chosen.old_turns, chosen.ntk);
+}
+
+}  // namespace
 
 ReadModel read_model(const ModelOptions& options, Context& context, const Device& device, DType compute) {
   Console& console = context.console;
@@ -200,6 +231,11 @@ ReadModel read_model(const ModelOptions& options, Context& context, const Device
     if (rope.type == RopeType::kDefault) rope.divisors = model.config().rope.divisors;
   }
   rope = rope_of(options, model.config(), rope);
+  std::string reason;
+  if (options.rope_theta && options.rope_theta->is_auto)
+    reason = notes.rope ? fmt::format("theta {}, as the adapter was trained", rope.theta)
+                        : stretch_rope(options, model.config(), rope);
+  if (!reason.empty()) console.note(fmt::format("--rope-theta auto: {}", reason));
   const RopeConfig own_rope = model.config().rope;
   const std::string before = rope_text(own_rope);
   model.set_rope(rope);
@@ -209,20 +245,22 @@ ReadModel read_model(const ModelOptions& options, Context& context, const Device
   console.note(fmt::format("model {} ({} layers of {}, {} of weights), {}, {}", config.name.empty() ? options.model : config.name,
                            config.layers, config.hidden, bytes_text(model.weight_bytes()), name_of(compute), where));
   if (rope_text(rope) != before) {
-    const char* source = options.rope_theta ? "--rope-theta" : (notes.rope ? "the adapter" : "the options");
+    const bool by_adapter = notes.rope && options.rope_theta && options.rope_theta->is_auto;
+    const char* source = options.rope_theta && !by_adapter ? "--rope-theta" : (notes.rope ? "the adapter" : "the options");
     console.note(fmt::format("RoPE {} (from {}; the model's own: {})", rope_text(rope), source, before));
   } else {
     console.note(fmt::format("RoPE {}", before));
   }
-  return {std::move(model), own_rope};
+  return {std::move(model), own_rope, std::move(reason)};
 }
 
 LoadedModel load_model(const ModelOptions& options, Context& context) {
   auto device = open_device(context);
   const DType compute = compute_dtype(options, *device);
-  auto [model, own_rope] = read_model(options, context, *device, compute);
+  auto [model, own_rope, reason] = read_model(options, context, *device, compute);
   if (on_gpu(*device)) model = model.copied_to(*device);
-  LoadedModel loaded{std::move(device), std::move(model), std::nullopt, compute, own_rope};
+  LoadedModel loaded{std::move(device), std::move(model), std::nullopt, compute, own_rope, std::move(reason)};
+  context.summary["rope_theta"] = loaded.model.config().rope.theta;
   if (!options.adapter.empty()) {
     loaded.adapter = Adapter::load(*loaded.device, loaded.model, options.adapter);
     const LoraConfig& lora = loaded.adapter->config();

@@ -20,7 +20,8 @@ namespace tenfold::cli {
 struct ModelOptions {
   std::string model;
   std::string adapter;
-  std::optional<double> rope_theta;
+  std::optional<RealOrAuto> rope_theta;
+  int64_t rope_length = 0;  ///< what `auto` stretches to; 0: not said
   std::string rope_type;
   std::optional<double> rope_factor;
   std::string chat_template = "auto";
@@ -48,7 +49,8 @@ struct LoadedModel {
   Model model;
   std::optional<Adapter> adapter;
   DType compute = DType::kF32;
-  RopeConfig own_rope{};  ///< the model's, before the options and the adapter changed it
+  RopeConfig own_rope{};      ///< the model's, before the options and the adapter changed it
+  std::string rope_reason{};  ///< what --rope-theta auto chose and from what; empty without it
 
   const Adapter* adapter_or_null() const { return adapter ? &*adapter : nullptr; }
 };
@@ -57,6 +59,7 @@ LoadedModel load_model(const ModelOptions& options, Context& context);
 struct ReadModel {
   Model model;
   RopeConfig own_rope;
+  std::string rope_reason;
 };
 ReadModel read_model(const ModelOptions& options, Context& context, const Device& device, DType compute);
 
@@ -65,7 +68,7 @@ SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, cons
 /// What this process will hold with such a session.
 MemoryPlan session_plan(const LoadedModel& loaded, const SessionOptions& options);
 
-/// RoPE as the options want it on top of `base`.
+/// RoPE as the options want it on top of `base`; what --rope-theta auto stands for is read_model's to know.
 RopeConfig rope_of(const ModelOptions& options, const ModelConfig& config, RopeConfig base);
 /// "theta 200000" or "yarn x 4, theta 10000".
 std::string rope_text(const RopeConfig& rope);

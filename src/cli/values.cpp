@@ -114,6 +114,11 @@ void read_words(std::span<const std::string> words, int64_t& value) { value = pa
 void read_words(std::span<const std::string> words, double& value) { value = parse_real(words.back()); }
 void read_words(std::span<const std::string> words, ByteSize& value) { value = parse_bytes(words.back()); }
 
+void read_words(std::span<const std::string> words, RealOrAuto& value) {
+  value.is_auto = words.back() == "auto";
+  value.value = value.is_auto ? 0.0 : parse_real(words.back());
+}
+
 void read_words(std::span<const std::string> words, bool& value) {
   const auto parsed = parse_switch(words.back());
   if (!parsed) throw_input("expected true or false, got {}", shown(words.back()));
@@ -156,6 +161,10 @@ std::string toml_text(const std::string& value) { return toml_text(std::string_v
 std::string toml_text(int64_t value) { return fmt::format("{}", value); }
 std::string toml_text(bool value) { return value ? "true" : "false"; }
 std::string toml_text(const ByteSize& value) { return fmt::format("{}", value.bytes); }
+
+std::string toml_text(const RealOrAuto& value) {
+  return value.is_auto ? toml_text(std::string_view("auto")) : toml_text(value.value);
+}
 
 std::string toml_text(double value) {
   std::string out = fmt::format("{}", value);

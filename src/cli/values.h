@@ -14,6 +14,12 @@ struct ByteSize {
   int64_t bytes = 0;
 };
 
+/// A number that the program may be left to choose: 5e6, auto.
+struct RealOrAuto {
+  bool is_auto = false;
+  double value = 0;
+};
+
 /// A count: 8192, 8K (8 x 1024), 2M, 2e5, 200e6; InputError unless it is a whole number that fits int64.
 int64_t parse_count(std::string_view text);
 /// A finite real number; InputError otherwise.
@@ -30,6 +36,7 @@ void read_words(std::span<const std::string> words, int64_t& value);
 void read_words(std::span<const std::string> words, double& value);
 void read_words(std::span<const std::string> words, bool& value);
 void read_words(std::span<const std::string> words, ByteSize& value);
+void read_words(std::span<const std::string> words, RealOrAuto& value);
 void read_words(std::span<const std::string> words, std::vector<std::string>& value);
 void read_words(std::span<const std::string> words, std::vector<int64_t>& value);
 void read_words(std::span<const std::string> words, std::vector<double>& value);
@@ -47,6 +54,7 @@ std::string toml_text(int64_t value);
 std::string toml_text(double value);
 std::string toml_text(bool value);
 std::string toml_text(const ByteSize& value);
+std::string toml_text(const RealOrAuto& value);
 std::string toml_text(const std::vector<std::string>& value);
 std::string toml_text(const std::vector<int64_t>& value);
 std::string toml_text(const std::vector<double>& value);

@@ -39,8 +39,8 @@ class EvalCompareVerb final : public Verb {
     out.line(fmt::format("{:<{}}{:>7}{:>11}{:>10}{:>10}{:>8}{:>7}{:>10}", "evaluation", width, "", "questions", "first", "second",
                          "better", "worse", "p"));
     for (const Comparison& c : result.tasks) {
-      out.line(fmt::format("{:<{}}{:>7}{:>11}{:>10.4f}{:>10.4f}{:>8}{:>7}{:>10.4g}{}", c.name, width, c.measure, c.questions,
-                           c.first, c.second, c.better, c.worse, c.p_value, c.p_value < 0.05 ? " *" : ""));
+      out.line(fmt::format("{:<{}}{:>7}{:>11}{:>10.4f}{:>10.4f}{:>8}{:>7}{:>10.4g}{}{}", c.name, width, c.measure, c.questions,
+                           c.first, c.second, c.better, c.worse, c.p_value, c.p_value < 0.05 ? " *" : "", difference_text(c)));
       if (c.only_first + c.only_second > 0) {
         context.console.note(fmt::format("{}: left out, answered by the first alone {}, by the second alone {}", c.name,
                                          c.only_first, c.only_second));
@@ -51,7 +51,7 @@ class EvalCompareVerb final : public Verb {
     for (const std::string& remark : result.remarks) context.console.note(remark);
     out.line(
         "p: exact two-sided binomial over the answers that changed (McNemar's test over hits, sign test over scores); * below "
-        "0.05");
+        "0.05; of a loss the mean difference follows, with Student's 95 % interval over windows");
     for (const Comparison& c : result.tasks) show(out, c);
     if (!context.common.dry_run) {
       const std::string path = output_.empty() ? (std::filesystem::path(runs_[1]) / "compare.json").string() : output_;
@@ -66,6 +66,12 @@ class EvalCompareVerb final : public Verb {
   }
 
  private:
+  static std::string difference_text(const Comparison& c) {
+    if (c.measure != "nll") return "";
+    const auto& interval = c.difference.interval;
+    return fmt::format("  {:+.4f}{}", c.difference.mean,
+                       interval ? fmt::format(" ({:+.4f} to {:+.4f})", interval->low, interval->high) : "");
+  }
   void show(Console& out, const Comparison& c) const {
     if (c.name.find('/') != std::string::npos) return;  // shown with the whole benchmark
     for (size_t i = 0; i < std::min(c.changed.size(), static_cast<size_t>(show_)); ++i) {

@@ -98,7 +98,7 @@ class PlanVerb final : public Verb {
 
   Shape read_shape(Context& context, const Device& device, DType compute) const {
     if (bench_.shape.empty()) {
-      const Model model = read_model(bench_.model, context, device, compute).model;
+      const Model model = read_model(model_of(bench_), context, device, compute).model;
       return {model.config(), model.weight_bytes()};
     }
     Shape shape{config_of_shape(bench_.shape), 0};

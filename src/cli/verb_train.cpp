@@ -1,3 +1,4 @@
+#include "cli/held_needles.h"
 #include "cli/model_support.h"
 #include "cli/run_directory.h"
 #include "cli/train_options.h"
@@ -33,6 +34,8 @@ class TrainVerb final : public Verb {
   std::string examples() const override {
     return "  tenfold train --config recipes/smollm2-8k-cpu.toml\n"
            "  tenfold train --model SmolLM2.gguf --data long.jsonl --max-length 8K --rope-theta 2e5 --out runs/mine\n"
+           "  tenfold train --config recipes/smollm2-80k-gpu.toml --held-needles recipes/held --held-haystack novel.txt "
+           "--held-patience 4\n"
            "  tenfold train --config runs/mine/config.toml --resume\n";
   }
   void declare(OptionTable& table) override {
@@ -45,11 +48,13 @@ class TrainVerb final : public Verb {
     table.add("too-long", too_long_, "NAME", "A longer record is an error, or: drop, split");
     declare_lora(table, lora_);
     declare_learning(table, learning_);
+    declare_held(table, held_);
     table.group("Run");
     table.add("out", out_, "DIR", "Run directory: config.toml, metrics.jsonl, adapter/, checkpoint/");
     table.add_switch("resume", resume_, "Go on from the newest checkpoint in --out; without one, start");
   }
   void check(const OptionTable&, std::vector<std::string>& errors) const override {
+    check_held(held_, errors);
     check_lora(lora_, errors);
     check_learning(learning_, errors);
     if (max_length_ < 2) errors.push_back(fmt::format("--max-length: expected 2 or more, got {}", max_length_));
@@ -63,7 +68,9 @@ class TrainVerb final : public Verb {
   int run(Context& context) override {
     require_fresh_directory();
     const Corpus corpus = read_corpus(context);
-    LoadedModel loaded = load_model(model_, context);
+    ModelOptions model = model_;
+    if (model.rope_length == 0) model.rope_length = max_length_;
+    LoadedModel loaded = load_model(model, context);
     TrainOptions options = train_options_of(learning_, context.common);
     options.out = out_;
     options.compute = loaded.compute;
@@ -71,6 +78,13 @@ class TrainVerb final : public Verb {
     options.distill = distill_of(learning_, load_tokenizer(model_.model), loaded.own_rope);
     decide_steps(options, static_cast<int64_t>(corpus.examples.size()));
     if (!loaded.adapter) loaded.adapter = Adapter::create(*loaded.device, loaded.model, lora_of(lora_), options.seed);
+    std::optional<HeldNeedles> held;
+    if (held_.wanted()) {
+      held.emplace(held_, model_, loaded.model.config(), max_length_, options.steps);
+      options.beside = held->buffers(*loaded.device, loaded.model.config(), loaded.adapter->config(), loaded.compute);
+      options.adapter_folder = "adapter-last";
+      context.console.note(fmt::format("{} questions about held needles at each check", held->questions()));
+    }
     const TrainSizes sizes = train_sizes(corpus.examples, options, loaded.model.weight_bytes());
     const TrainPlan plan = plan_training(*loaded.device, loaded.model.config(), loaded.adapter->config(), options, sizes);
     if (context.common.dry_run) {
@@ -88,7 +102,17 @@ class TrainVerb final : public Verb {
                                     : fmt::format("{} has no checkpoint to resume from: starting at step 0", out_));
     }
     write_config(context, loaded, plan);
-    return train(context, trainer, from);
+    if (held) {
+      held->open(loaded);
+      held->restore(out_, context.console);
+    }
+    TrainCallbacks callbacks;
+    callbacks.should_stop = [&] { return context.stop.requested(); };
+    if (held) {
+      callbacks.check = [&](int64_t step) { return held->check(step, loaded, options, context.console, callbacks.should_stop); };
+      callbacks.finished = [&] { return !held->history().why_done().empty(); };
+    }
+    return train(context, trainer, from, callbacks, held);
   }
 
  private:
@@ -129,12 +153,12 @@ class TrainVerb final : public Verb {
     make_directories(out_);
     std::vector<std::string> inputs = {model_.model};
     for (const std::string& path : data_) inputs.push_back(path);
-    write_run_config((fs::path(out_) / "config.toml").string(), context,
-                     {fmt::format("model fingerprint {:016x}", loaded.model.fingerprint()),
-                      fmt::format("RoPE {}", rope_text(loaded.model.config().rope)),
-                      fmt::format("compute {}, {} threads", name_of(loaded.compute), loaded.device->threads()),
-                      fmt::format("planned bytes {}", plan.memory.total())},
-                     inputs);
+    std::vector<std::string> facts = {fmt::format("model fingerprint {:016x}", loaded.model.fingerprint()),
+                                      fmt::format("RoPE {}", rope_text(loaded.model.config().rope)),
+                                      fmt::format("compute {}, {} threads", name_of(loaded.compute), loaded.device->threads()),
+                                      fmt::format("planned bytes {}", plan.memory.total())};
+    if (!loaded.rope_reason.empty()) facts.push_back(fmt::format("--rope-theta auto: {}", loaded.rope_reason));
+    write_run_config((fs::path(out_) / "config.toml").string(), context, facts, inputs);
     Json planned = Json::array();
     for (const MemoryPlan* part : {&plan.memory, &plan.host}) {
       for (const PlannedBuffer& row : part->buffers) {
@@ -147,11 +171,10 @@ class TrainVerb final : public Verb {
     write_file_atomically((fs::path(out_) / "memory.json").string(), Json{{"planned", planned}}.dump(2) + "\n");
   }
 
-  int train(Context& context, Trainer& trainer, int64_t from) const {
+  int train(Context& context, Trainer& trainer, int64_t from, TrainCallbacks& callbacks,
+            const std::optional<HeldNeedles>& held) const {
     Progress progress(context.console, "training", trainer.total_steps(), "steps");
     progress.update(from);
-    TrainCallbacks callbacks;
-    callbacks.should_stop = [&] { return context.stop.requested(); };
     int64_t tokens_here = 0;
     const bool distills = !learning_.distill_text.empty() && learning_.distill_weight > 0;
     callbacks.on_step = [&](const StepMetrics& m, int64_t) {
@@ -160,10 +183,27 @@ class TrainVerb final : public Verb {
                                           m.answer_loss, m.lm_loss, distills ? fmt::format(", KL {:.4f}", m.distill_loss) : "",
                                           m.tokens, static_cast<double>(m.tokens) / std::max(m.seconds, 1e-9)));
     };
-    const TrainResult result = trainer.run(callbacks);
+    TrainResult result = trainer.run(callbacks);
     progress.finish();
+    if (held && !result.interrupted) {
+      held->keep_best(out_);
+      result.adapter = (fs::path(out_) / "adapter").string();
+      report_held(context, *held, result);
+    }
     report(context, trainer, result, tokens_here);
     return result.interrupted ? 128 + context.stop.number() : 0;
+  }
+
+  static void report_held(Context& context, const HeldNeedles& held, const TrainResult& result) {
+    const HeldHistory& history = held.history();
+    if (result.stopped_early) context.console.note(fmt::format("ended after step {}: {}", result.steps, history.why_done()));
+    context.console.note(fmt::format("the adapter is that of step {}, which found {} of {} held needles; {:.0f} s of checks",
+                                     history.best_step(), history.best_hits(), held.questions(), result.check_seconds));
+    context.summary["held"] = {{"best_step", history.best_step()},
+                               {"hits", history.best_hits()},
+                               {"total", held.questions()},
+                               {"stopped_early", result.stopped_early},
+                               {"seconds", result.check_seconds}};
   }
 
   void report(Context& context, Trainer& trainer, const TrainResult& result, int64_t tokens_here) const {
@@ -195,6 +235,7 @@ class TrainVerb final : public Verb {
   std::string too_long_ = "error";
   LoraOptions lora_;
   LearningOptions learning_;
+  HeldOptions held_;
   std::string out_ = "runs/train";
   bool resume_ = false;
 };

@@ -1,6 +1,7 @@
 #include "eval/compare.h"
 
 #include "core/error.h"
+#include "eval/perplexity.h"
 #include "format/mapped_file.h"
 
 #include <algorithm>
@@ -84,6 +85,7 @@ Comparison compare_lines(std::string name, const Answers& first, const Answers& 
   out.name = std::move(name);
   const auto wanted = [&](const Json& line) { return task.empty() || json_string_or(line, "task", "", "answers.jsonl") == task; };
   double sums[2] = {0, 0};
+  std::vector<double> differences;
   for (const Json& a : first.lines) {
     if (!wanted(a)) continue;
     const std::string id = a.at("id").get<std::string>();
@@ -103,6 +105,7 @@ Comparison compare_lines(std::string name, const Answers& first, const Answers& 
     if (a.value("prompt_hash", "") != b.value("prompt_hash", "")) ++out.other_prompts;
     sums[0] += x->number;
     sums[1] += y->number;
+    if (x->measure == "nll") differences.push_back(y->number - x->number);
     if (x->number == y->number) continue;
     const bool better = (y->number > x->number) != (x->measure == "nll");
     ++(better ? out.better : out.worse);
@@ -119,7 +122,74 @@ Comparison compare_lines(std::string name, const Answers& first, const Answers& 
     out.second = sums[1] / static_cast<double>(out.questions);
   }
   out.p_value = sign_test(out.better, out.worse);
+  if (!differences.empty()) out.difference = mean_interval(differences);
   return out;
+}
+
+void add_line(Answers& answers, Json line) {
+  answers.index.emplace(line.at("id").get<std::string>(), answers.lines.size());
+  answers.lines.push_back(std::move(line));
+}
+
+/// A window's loss in one bucket as a line of its own, for every window that has tokens there.
+Answers bucket_of(const Answers& answers, size_t bucket) {
+  Answers out;
+  out.path = answers.path;
+  for (const Json& line : answers.lines) {
+    const Json& tokens = line.at("tokens");
+    const Json& sums = line.at("nll_sum");
+    if (bucket >= tokens.size() || bucket >= sums.size() || !(tokens[bucket] > 0)) continue;
+    Json part = {{"id", line["id"]}, {"tokens", Json::array({tokens[bucket]})}, {"nll_sum", Json::array({sums[bucket]})}};
+    if (line.contains("prompt_hash")) part["prompt_hash"] = line["prompt_hash"];
+    add_line(out, std::move(part));
+  }
+  return out;
+}
+
+Answers side_of(const Answers& answers, const std::vector<PairedLoss>& pairs, double PairedLoss::*side) {
+  Answers out;
+  out.path = answers.path;
+  for (const PairedLoss& pair : pairs) {
+    const auto tokens = static_cast<double>(pair.tokens);
+    add_line(out, {{"id", fmt::format("{}:{}", pair.text, pair.begin)},
+                   {"tokens", Json::array({tokens})},
+                   {"nll_sum", Json::array({pair.*side * tokens})}});
+  }
+  return out;
+}
+
+/// Lines that hold a loss by position, short windows of pairs apart: they repeat tokens of the long ones.
+Answers windows_of(const Answers& answers) {
+  Answers out;
+  out.path = answers.path;
+  for (const Json& line : answers.lines) {
+    const auto is_list = [&](const char* key) { return line.contains(key) && line[key].is_array(); };
+    const bool near = line.contains("side") && line["side"] == "near";
+    if (is_list("nll_sum") && is_list("tokens") && !near) add_line(out, line);
+  }
+  return out;
+}
+
+/// The rows of a loss: whole windows, each bucket, pairs.
+std::vector<Comparison> compare_losses(const std::string& name, const Answers& first, const Answers& second) {
+  const Answers x = windows_of(first);
+  const Answers y = windows_of(second);
+  std::vector<Comparison> rows = {compare_lines(name, x, y, "")};
+  const auto add = [&](const std::string& part, const Answers& a, const Answers& b) {
+    if (Comparison row = compare_lines(name + "/" + part, a, b, ""); row.questions > 0) rows.push_back(std::move(row));
+  };
+  size_t buckets = 0;
+  for (const Json& line : x.lines) buckets = std::max(buckets, line.at("tokens").size());
+  for (size_t i = 0; buckets > 1 && i < buckets; ++i) {
+    const auto all = position_buckets(int64_t{1024} << std::min<size_t>(i, 40));
+    add(bucket_name(all.back()), bucket_of(x, i), bucket_of(y, i));
+  }
+  const auto pairs_x = paired_losses(first.lines);
+  const auto pairs_y = paired_losses(second.lines);
+  add("far", side_of(first, pairs_x, &PairedLoss::far_nll), side_of(second, pairs_y, &PairedLoss::far_nll));
+  add("near", side_of(first, pairs_x, &PairedLoss::near_nll), side_of(second, pairs_y, &PairedLoss::near_nll));
+  add("near-far", side_of(first, pairs_x, &PairedLoss::near_nll), side_of(second, pairs_y, &PairedLoss::far_nll));
+  return rows;
 }
 
 /// The tasks that the answers name, in their order.
@@ -154,19 +224,24 @@ void remark_settings(const fs::path& first, const fs::path& second, const std::s
 }
 
 Json json_of(const Comparison& c) {
-  return {{"name", c.name},
-          {"measure", c.measure},
-          {"questions", c.questions},
-          {"only_first", c.only_first},
-          {"only_second", c.only_second},
-          {"other_prompts", c.other_prompts},
-          {"first", c.first},
-          {"second", c.second},
-          {"better", c.better},
-          {"worse", c.worse},
-          {"p_value", c.p_value},
-          {"test", c.measure == "hit" ? "McNemar, exact binomial" : "sign test, exact binomial"},
-          {"changed", c.changed}};
+  Json json = {{"name", c.name},
+               {"measure", c.measure},
+               {"questions", c.questions},
+               {"only_first", c.only_first},
+               {"only_second", c.only_second},
+               {"other_prompts", c.other_prompts},
+               {"first", c.first},
+               {"second", c.second},
+               {"better", c.better},
+               {"worse", c.worse},
+               {"p_value", c.p_value},
+               {"test", c.measure == "hit" ? "McNemar, exact binomial" : "sign test, exact binomial"},
+               {"changed", c.changed}};
+  if (c.measure == "nll") {
+    json["difference"] = c.difference.mean;
+    if (const auto& interval = c.difference.interval) json["interval"] = {interval->low, interval->high};
+  }
+  return json;
 }
 
 }  // namespace
@@ -197,6 +272,10 @@ RunComparison compare_runs(const std::string& first, const std::string& second) 
       return;
     }
     remark_settings(one, two, name, out.remarks);
+    if (whole.measure == "nll") {
+      for (Comparison& row : compare_losses(name, x, y)) out.tasks.push_back(std::move(row));
+      return;
+    }
     out.tasks.push_back(std::move(whole));
     const std::vector<std::string> tasks = tasks_of(x);
     if (tasks.size() < 2) return;

@@ -38,11 +38,27 @@ std::vector<NamedText> read_texts(const PerplexityOptions& options, bool json_li
   return texts;
 }
 
+void check_paired(const PerplexityOptions& o) {
+  const PairedPositions& p = *o.paired;
+  if (p.near_begin < 1 || p.near_begin >= p.near_end || p.near_end > p.far_begin || p.far_begin >= p.far_end) {
+    throw_input(
+        "eval ppl: --paired {}: expected A..B,C..D with 0 < C < D <= A < B: positions of the same tokens in long windows "
+        "and in short ones",
+        p.text());
+  }
+  if (o.stride >= 0 && o.stride < p.far_end - p.far_begin) {
+    throw_input("eval ppl: --stride {}: with --paired {} at least {}, else windows share target tokens", o.stride, p.text(),
+                p.far_end - p.far_begin);
+  }
+  if (o.min_length > 0) throw_input("eval ppl: --min-length: --paired takes whole windows alone; leave it out");
+}
+
 void check_options(const PerplexityOptions& o) {
   if (o.texts.empty()) throw_input("eval ppl: no text; give --text PATH");
   if (o.window < 2) throw_input("eval ppl: --window: expected at least 2 tokens, got {}", o.window);
   if (o.stride < -1) throw_input("eval ppl: --stride: expected 0 or more tokens, got {}", o.stride);
   if (o.windows < 0) throw_input("eval ppl: --windows: expected 0 (all) or more, got {}", o.windows);
+  if (o.paired) check_paired(o);
   const auto lines = std::count_if(o.texts.begin(), o.texts.end(), is_json_lines);
   if (lines != 0 && lines != std::ssize(o.texts)) {
     throw_input("eval ppl: --text: JSON lines and plain text are averaged in different ways; score them in two runs");
@@ -67,12 +83,39 @@ std::vector<int32_t> window_ids(const std::vector<int32_t>& ids, const TextWindo
   return out;
 }
 
+struct Sums {
+  int64_t tokens = 0;
+  double nll = 0;
+};
+
+/// First target of a window that its pair shares.
+int64_t first_shared(const TextWindow& window, const std::optional<PairedPositions>& paired) {
+  return window.side == PairSide::kFar ? window.end - (paired->far_end - paired->far_begin) : window.first_target;
+}
+
+/// Whole long windows, as many as asked for, with their short ones.
+std::vector<TextWindow> paired_windows(std::vector<TextWindow> all, const PerplexityOptions& options, int64_t length,
+                                       int64_t shift) {
+  std::erase_if(all, [&](const TextWindow& w) { return w.end - w.begin < length; });
+  const std::vector<TextWindow> chosen = spread_windows(all, options.windows);
+  if (chosen.empty() || std::ssize(chosen) < options.windows) {
+    throw_input(
+        "eval ppl: --paired {}: the texts hold {} whole windows of {} tokens {} apart, and --windows asks for {}; give more "
+        "text, or a --stride of {} or more",
+        options.paired->text(), all.size(), options.paired->far_end, options.stride < 0 ? length : options.stride,
+        options.windows, options.paired->far_end - options.paired->far_begin);
+  }
+  return lay_pairs(chosen, *options.paired, shift);
+}
+
 /// What one window's losses add up to: its line in answers.jsonl.
-Json score_window(const TextWindow& window, bool has_bos, std::span<const float> nll, int64_t length, std::string_view id) {
+Json score_window(const TextWindow& window, const std::optional<PairedPositions>& paired, bool has_bos,
+                  std::span<const float> nll, int64_t length, std::string_view id) {
   const int64_t shift = has_bos ? 1 : 0;
   TENFOLD_CHECK(std::ssize(nll) == window.end - window.begin + shift, "{}: {} losses", id, nll.size());
   auto buckets = position_buckets(length);
   size_t bucket = 0;
+  Sums shared;
   for (int64_t t = std::max(window.first_target, window.begin); t < window.end; ++t) {
     const int64_t position = t - window.begin + shift;
     if (position == 0) continue;  // nothing to predict it from
@@ -82,6 +125,7 @@ Json score_window(const TextWindow& window, bool has_bos, std::span<const float>
       throw_input("eval ppl: {}: the loss at position {} is {}; the model or its RoPE is broken", id, position, loss);
     ++buckets[bucket].tokens;
     buckets[bucket].nll_sum += loss;
+    if (window.side != PairSide::kNone && t >= first_shared(window, paired)) ++shared.tokens, shared.nll += loss;
   }
   Json tokens = Json::array();
   Json sums = Json::array();
@@ -89,13 +133,13 @@ Json score_window(const TextWindow& window, bool has_bos, std::span<const float>
     tokens.push_back(b.tokens);
     sums.push_back(b.nll_sum);
   }
-  return {{"tokens", tokens}, {"nll_sum", sums}};
+  Json line = {{"tokens", tokens}, {"nll_sum", sums}};
+  if (window.side != PairSide::kNone) line["shared_tokens"] = shared.tokens, line["shared_nll_sum"] = shared.nll;
+  return line;
 }
 
-struct Sums {
-  int64_t tokens = 0;
-  double nll = 0;
-};
+/// Whether a line only reads again what a long window has.
+bool is_near(const Json& line) { return line.contains("side") && line["side"] == "near"; }
 
 /// Adds an answer's buckets; InputError when its arrays are not what score_window wrote.
 Sums add_answer(const Json& line, std::vector<PositionBucket>& buckets) {
@@ -119,16 +163,47 @@ Sums add_answer(const Json& line, std::vector<PositionBucket>& buckets) {
   return total;
 }
 
-std::string bucket_name(const PositionBucket& bucket) {
-  const auto name = [](int64_t n) { return n % 1024 == 0 ? fmt::format("{}K", n / 1024) : std::to_string(n); };
-  return bucket.begin == 0 ? "0-" + name(bucket.end) : name(bucket.begin) + "-" + name(bucket.end);
+std::string count_name(int64_t n) { return n > 0 && n % 1024 == 0 ? fmt::format("{}K", n / 1024) : std::to_string(n); }
+
+Json paired_metrics(const PerplexityTask& task, const PerplexityResult& result) {
+  Json json = {{"positions", task.options.paired->text()}, {"windows", result.pairs.size()}};
+  double far = 0;
+  double near = 0;
+  int64_t tokens = 0;
+  json["pairs"] = Json::array();
+  for (const PairedLoss& pair : result.pairs) {
+    far += pair.far_nll;
+    near += pair.near_nll;
+    tokens += pair.tokens;
+    json["pairs"].push_back({{"text", task.names[static_cast<size_t>(pair.text)]},
+                             {"begin", pair.begin},
+                             {"tokens", pair.tokens},
+                             {"far_nll", pair.far_nll},
+                             {"near_nll", pair.near_nll}});
+  }
+  const auto n = static_cast<double>(result.pairs.size());
+  json["tokens"] = tokens;
+  json["far_nll"] = far / n;
+  json["near_nll"] = near / n;
+  json["difference"] = result.more_context.mean;
+  if (const auto& interval = result.more_context.interval) json["interval"] = {interval->low, interval->high};
+  return json;
+}
+
+void add_pairs(PerplexityResult& result) {
+  result.pairs = paired_losses(result.run.answers);
+  std::vector<double> differences;
+  for (const PairedLoss& pair : result.pairs) differences.push_back(pair.far_nll - pair.near_nll);
+  if (!differences.empty()) result.more_context = mean_interval(differences);
 }
 
 Json metrics_of(const PerplexityTask& task, const PerplexityResult& result, const std::map<int64_t, Sums>& by_text) {
   Json metrics = {{"task", "ppl"}, {"nll", result.nll}, {"perplexity", result.perplexity}, {"tokens", result.tokens}};
   metrics["mean_over"] = task.mean_over_texts ? "texts" : "tokens";
-  metrics["window"] = task.options.window;
-  metrics["windows"] = result.run.answers.size();
+  metrics["window"] = task.options.paired ? task.options.paired->far_end : task.options.window;
+  metrics["windows"] =
+      std::count_if(result.run.answers.begin(), result.run.answers.end(), [](const Json& line) { return !is_near(line); });
+  if (!result.pairs.empty()) metrics["paired"] = paired_metrics(task, result);
   metrics["by_position"] = Json::array();
   for (const PositionBucket& b : result.by_position) {
     if (b.tokens == 0) continue;
@@ -173,6 +248,59 @@ std::vector<TextWindow> spread_windows(const std::vector<TextWindow>& all, int64
   return chosen;
 }
 
+std::vector<TextWindow> lay_pairs(const std::vector<TextWindow>& far, const PairedPositions& paired, int64_t shift) {
+  std::vector<TextWindow> windows;
+  const int64_t piece = paired.near_end - paired.near_begin;
+  for (const TextWindow& whole : far) {
+    const auto pair = static_cast<int64_t>(&whole - far.data());
+    windows.push_back(whole);
+    windows.back().first_target = whole.begin;
+    windows.back().pair = pair;
+    windows.back().side = PairSide::kFar;
+    for (int64_t at = whole.end - (paired.far_end - paired.far_begin); at < whole.end; at += piece) {
+      // BOS takes the first of the positions before the targets.
+      windows.push_back(
+          {whole.text, at - (paired.near_begin - shift), std::min(at + piece, whole.end), at, pair, PairSide::kNear});
+    }
+  }
+  return windows;
+}
+
+std::string PairedPositions::text() const {
+  return fmt::format("{}..{},{}..{}", count_name(far_begin), count_name(far_end), count_name(near_begin), count_name(near_end));
+}
+
+std::string bucket_name(const PositionBucket& bucket) {
+  return fmt::format("{}-{}", count_name(bucket.begin), count_name(bucket.end));
+}
+
+std::vector<PairedLoss> paired_losses(std::span<const Json> answers) {
+  struct Pair {
+    const Json* far = nullptr;
+    Sums sums[2];  // far, near
+  };
+  std::map<int64_t, Pair> pairs;
+  for (const Json& line : answers) {
+    if (!line.contains("side")) continue;
+    const std::string where = "answers.jsonl: " + json_string(line, "id", "answers.jsonl");
+    Pair& pair = pairs[json_int(line, "pair", where)];
+    if (!is_near(line)) pair.far = &line;
+    Sums& sums = pair.sums[is_near(line) ? 1 : 0];
+    sums.tokens += json_int(line, "shared_tokens", where);
+    sums.nll += json_number(line, "shared_nll_sum", where);
+  }
+  std::vector<PairedLoss> out;
+  for (const auto& [number, pair] : pairs) {
+    const Sums& far = pair.sums[0];
+    const Sums& near = pair.sums[1];
+    if (pair.far == nullptr || far.tokens == 0 || near.tokens != far.tokens) continue;  // interrupted in its midst
+    const auto n = static_cast<double>(far.tokens);
+    out.push_back({json_int(*pair.far, "text", "answers.jsonl"), json_int(*pair.far, "begin", "answers.jsonl"), far.tokens,
+                   far.nll / n, near.nll / n});
+  }
+  return out;
+}
+
 std::vector<PositionBucket> position_buckets(int64_t window) {
   std::vector<PositionBucket> buckets = {{0, kFirstBucket, 0, 0}};
   while (buckets.back().end < window) buckets.push_back({buckets.back().end, 2 * buckets.back().end, 0, 0});
@@ -191,7 +319,8 @@ PerplexityTask make_perplexity_task(const Tokenizer& tokenizer, const Perplexity
   task.options = options;
   task.mean_over_texts = is_json_lines(options.texts.front());
   task.has_bos = tokenizer.adds_bos() && tokenizer.bos_id() >= 0;
-  const int64_t length = options.window - (task.has_bos && options.stride != 0 ? 1 : 0);
+  const int64_t shift = task.has_bos ? 1 : 0;
+  const int64_t length = options.paired ? options.paired->far_end - shift : options.window - (options.stride != 0 ? shift : 0);
   const int64_t stride = options.stride < 0 ? length : options.stride;
 
   std::vector<NamedText> texts = read_texts(options, task.mean_over_texts);
@@ -208,12 +337,17 @@ PerplexityTask make_perplexity_task(const Tokenizer& tokenizer, const Perplexity
     task.names.push_back(std::move(text.name));
   }
   if (all.empty()) throw_input("eval ppl: no text has {} tokens or more", std::max<int64_t>(options.min_length, 2));
-  task.windows = spread_windows(all, options.windows);
+  task.windows = options.paired ? paired_windows(std::move(all), options, length, shift) : spread_windows(all, options.windows);
   for (const TextWindow& w : task.windows) {
     EvalQuestion question;
     question.id = fmt::format("{}:{}-{}", w.text, w.begin, w.end);
     question.prompt = window_ids(ids[static_cast<size_t>(w.text)], w, task.has_bos ? tokenizer.bos_id() : -1);
     question.about = {{"text", w.text}, {"begin", w.begin}, {"end", w.end}, {"first_target", w.first_target}};
+    if (w.side != PairSide::kNone) {
+      question.about["pair"] = w.pair;
+      question.about["side"] = w.side == PairSide::kFar ? "far" : "near";
+      question.id += w.side == PairSide::kFar ? " far" : " near";
+    }
     task.questions.push_back(std::move(question));
   }
   task.config = {{"task", "ppl"},
@@ -223,6 +357,10 @@ PerplexityTask make_perplexity_task(const Tokenizer& tokenizer, const Perplexity
                  {"min_length", options.min_length},
                  {"max_texts", options.max_texts},
                  {"strict_reference", options.strict_reference}};
+  if (options.paired) {
+    task.config["window"] = options.paired->far_end;
+    task.config["paired"] = options.paired->text();
+  }
   task.notes["texts"] = options.texts;
   return task;
 }
@@ -238,7 +376,7 @@ PerplexityResult run_perplexity(LanguageModel& model, const PerplexityTask& task
     const auto start = std::chrono::steady_clock::now();
     const std::vector<float> nll = model.score(question.prompt);
     timing.prefill_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    return score_window(task.windows[i], task.has_bos, nll, task.tokens_needed(), question.id);
+    return score_window(task.windows[i], task.options.paired, task.has_bos, nll, task.tokens_needed(), question.id);
   };
   EvalRunOptions run_options = options;
   run_options.notes.update(task.notes);
@@ -249,6 +387,7 @@ PerplexityResult run_perplexity(LanguageModel& model, const PerplexityTask& task
   std::map<int64_t, Sums> by_text;
   Sums total;
   for (const Json& line : result.run.answers) {
+    if (is_near(line)) continue;
     const Sums sums = add_answer(line, result.by_position);
     Sums& text = by_text[json_int(line, "text", "answers.jsonl")];
     text.tokens += sums.tokens, text.nll += sums.nll;
@@ -267,6 +406,7 @@ PerplexityResult run_perplexity(LanguageModel& model, const PerplexityTask& task
     if (texts > 0) result.nll = sum / static_cast<double>(texts);
   }
   result.perplexity = std::exp(result.nll);
+  if (task.options.paired) add_pairs(result);
   result.metrics = metrics_of(task, result, by_text);
   if (!result.run.interrupted) write_metrics(run_options, result.metrics);
   return result;

@@ -257,15 +257,23 @@ MemoryPlan Session::plan(Device& device, const ModelConfig& config, const LoraCo
   plan.add_surroundings(device);
   plan.add("base weights", MemoryUse::kWeights, weight_bytes);
   if (lora != nullptr) plan.add("adapter", MemoryUse::kAdapter, Adapter::elements_of(config, *lora) * 4);
+  for (const PlannedBuffer& buffer : buffers(device, config, lora, options)) plan.add(buffer.name, buffer.use, buffer.bytes);
+  return plan;
+}
+
+std::vector<PlannedBuffer> Session::buffers(Device& device, const ModelConfig& config, const LoraConfig* lora,
+                                            const SessionOptions& options) {
+  MemoryPlan plan;
   plan.add("keys and values", MemoryUse::kCache, KvCache::bytes(config, options.compute, 1, cache_rows(device, options)));
   plan.add("session scratch", MemoryUse::kWorkspace, scratch_bytes(device, config, lora, options));
   plan.add("logits", MemoryUse::kActivations, config.vocabulary * 4);
   if (records(device, config, options)) {
     plan.add(TokenDecoder::kStateName, MemoryUse::kWorkspace, TokenDecoder::state_bytes(config));
   }
-  return plan;
+  return plan.buffers;
 }
 
+void Session::forget() { impl_->forget_after(0); }
 int64_t Session::reusable(std::span<const int32_t> ids) const { return impl_->reusable(ids); }
 
 std::span<const float> Session::prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress) {

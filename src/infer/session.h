@@ -49,6 +49,8 @@ class Session {
   int64_t capacity() const;
   /// Tokens of a prompt that the cache holds and prefill would not read again.
   int64_t reusable(std::span<const int32_t> ids) const;
+  /// Empties the cache: weights or adapter changed, so what it holds is no longer what they say.
+  void forget();
   /// Makes the cache hold exactly `ids` and returns the logits (V) f32 after the last; valid until the next call. InputError when
   /// the prompt is longer than the capacity. `progress(done, total)` is called between chunks.
   std::span<const float> prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress = {});
@@ -67,6 +69,9 @@ class Session {
   /// before anything is allocated or loaded.
   static MemoryPlan plan(Device& device, const ModelConfig& config, const LoraConfig* lora, const SessionOptions& options,
                          int64_t weight_bytes);
+  /// What the session alone holds.
+  static std::vector<PlannedBuffer> buffers(Device& device, const ModelConfig& config, const LoraConfig* lora,
+                                            const SessionOptions& options);
 
  private:
   struct Impl;

@@ -93,11 +93,54 @@ void read_positions(EvalData& eval, const std::string& path) {
   }
 }
 
-std::vector<TrainPoint> read_train(const std::string& path) {
+void read_paired(EvalData& eval, const std::string& path) {
+  const auto found = eval.metrics.find("paired");
+  if (found == eval.metrics.end()) return;
+  const std::string where = path + ": paired";
+  if (!found->is_object()) throw_input("{}: expected an object, got {}", where, found->type_name());
+  PairedLosses paired;
+  paired.positions = json_string(*found, "positions", where);
+  paired.windows = json_int(*found, "windows", where);
+  paired.far_nll = json_number(*found, "far_nll", where);
+  paired.near_nll = json_number(*found, "near_nll", where);
+  paired.difference = json_number(*found, "difference", where);
+  if (const auto interval = found->find("interval"); interval != found->end()) {
+    if (!interval->is_array() || interval->size() != 2 || !(*interval)[0].is_number() || !(*interval)[1].is_number())
+      throw_input("{}: interval: expected two numbers, got {}", where, interval->dump());
+    paired.low = (*interval)[0].get<double>();
+    paired.high = (*interval)[1].get<double>();
+  }
+  eval.paired = paired;
+}
+
+HeldPoint held_point(const Json& line, const std::string& where) {
+  const Json& held = line.at("held");
+  const std::string at = where + ": held";
+  if (!held.is_object()) throw_input("{}: expected an object, got {}", at, held.type_name());
+  HeldPoint p;
+  p.step = json_int(line, "step", where);
+  p.hits = json_int(held, "hits", at);
+  p.total = json_int(held, "total", at);
+  p.best = json_bool_or(held, "best", false, at);
+  const auto lengths = held.find("by_length");
+  if (p.total < 1 || p.hits < 0 || p.hits > p.total)
+    throw_input("{}: hits, total: expected 0 to total, got {} of {}", at, p.hits, p.total);
+  if (lengths == held.end() || !lengths->is_array()) throw_input("{}: by_length: expected a list", at);
+  for (const Json& row : *lengths) {
+    const auto total = json_int(row, "total", at + ": by_length");
+    if (total < 1) throw_input("{}: by_length: total: expected 1 or more, got {}", at, total);
+    p.by_length.emplace_back(json_int(row, "length", at + ": by_length"),
+                             static_cast<double>(json_int(row, "hits", at + ": by_length")) / static_cast<double>(total));
+  }
+  return p;
+}
+
+std::vector<TrainPoint> read_train(const std::string& path, std::vector<HeldPoint>& held) {
   std::vector<TrainPoint> points;
   for_each_json_line(path, [&](Json& line, int64_t number) {
-    if (!line.contains("loss")) return;  // an evaluation on the way
     const std::string where = fmt::format("{}:{}", path, number);
+    if (line.contains("held")) held.push_back(held_point(line, where));
+    if (!line.contains("loss")) return;  // an evaluation on the way
     TrainPoint p;
     p.step = static_cast<double>(json_int(line, "step", where));
     p.loss = number_or_nan(line, "loss", where);
@@ -212,7 +255,10 @@ EvalData read_eval(const std::string& directory) {
     eval.depths = integers(eval.config, "depths", config_path);
     if (has_file(folder / "answers.jsonl")) read_answers(eval, (folder / "answers.jsonl").string());
   }
-  if (eval.kind == "ppl") read_positions(eval, (folder / "metrics.json").string());
+  if (eval.kind == "ppl") {
+    read_positions(eval, (folder / "metrics.json").string());
+    read_paired(eval, (folder / "metrics.json").string());
+  }
   return eval;
 }
 
@@ -232,7 +278,7 @@ RunData read_run(const std::string& labelled_path) {
     run.config_text = read_text_file((folder / "config.toml").string());
     run.headings = read_headings(run.config_text);
   }
-  if (has_file(folder / "metrics.jsonl")) run.train = read_train((folder / "metrics.jsonl").string());
+  if (has_file(folder / "metrics.jsonl")) run.train = read_train((folder / "metrics.jsonl").string(), run.held);
   if (has_file(folder / "memory.json")) run.planned = read_memory(folder / "memory.json");
   run.evals = read_evals(folder / "eval");
   if (run.train.empty() && run.evals.empty()) {

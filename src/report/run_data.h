@@ -3,6 +3,7 @@
 #include "format/json.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,15 @@ struct TrainPoint {
   double tokens = 0;
   double seconds = 0;
   double peak_bytes = 0;
+};
+
+/// One check of held needles on the way (train --held-needles).
+struct HeldPoint {
+  int64_t step = 0;
+  int64_t hits = 0;
+  int64_t total = 0;
+  bool best = false;
+  std::vector<std::pair<int64_t, double>> by_length;  ///< length, share found
 };
 
 /// One answered question of a needle or pass key grid.
@@ -43,6 +53,17 @@ struct BucketLoss {
   double nll = 0;
 };
 
+/// The same target tokens seen with much and with little before them (eval ppl --paired).
+struct PairedLosses {
+  std::string positions;
+  int64_t windows = 0;
+  double far_nll = 0;
+  double near_nll = 0;
+  double difference = 0;
+  double low = 1;  ///< of the 95 % interval; low > high: there is none
+  double high = 0;
+};
+
 struct PlannedBytes {
   std::string name;
   std::string use;
@@ -60,6 +81,7 @@ struct EvalData {
   std::vector<int64_t> depths;
   std::vector<GridAnswer> answers;
   std::vector<BucketLoss> by_position;
+  std::optional<PairedLosses> paired;
 
   bool is_grid() const { return kind == "needle" || kind == "passkey"; }
   bool is_done() const { return !metrics.empty(); }
@@ -76,6 +98,7 @@ struct RunData {
   std::string config_text;                                    ///< config.toml as it is
   std::vector<std::pair<std::string, std::string>> headings;  ///< its "# key: value" lines
   std::vector<TrainPoint> train;
+  std::vector<HeldPoint> held;
   std::vector<PlannedBytes> planned;  ///< memory.json
   std::vector<EvalData> evals;        ///< by name
 

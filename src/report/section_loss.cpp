@@ -55,6 +55,38 @@ void loss_table(Html& html, const std::vector<ComparedEval>& compared, const std
   html.close().close().close();
 }
 
+/// Losses on the same target tokens with much and with little before them, where the evaluation has such pairs.
+void paired_table(Html& html, const std::vector<ComparedEval>& compared) {
+  const auto has = [](const ComparedEval& c) { return c.eval->paired.has_value(); };
+  const auto any = std::find_if(compared.begin(), compared.end(), has);
+  if (any == compared.end()) return;
+  html.element(
+      "p",
+      fmt::format(
+          "The same target tokens at positions {}: with much before them, and with little. Below zero, the model gains by "
+          "what lies further back.",
+          any->eval->paired->positions),
+      {{"class", "note"}});
+  html.open("div", {{"class", "scroll"}}).open("table").open("thead").open("tr").element("th", "Run");
+  for (const char* column : {"Windows", "Much before", "Little before", "Difference", "95 % interval"})
+    html.element("th", column, {{"class", "num"}});
+  html.close().close().open("tbody");
+  for (const ComparedEval& c : compared) {
+    if (!has(c)) continue;
+    const PairedLosses& p = *c.eval->paired;
+    html.open("tr").element("th", c.run->label, {{"scope", "row"}});
+    html.element("td", count_text(static_cast<double>(p.windows)), {{"class", "num"}});
+    html.element("td", fmt::format("{:.3f}", p.far_nll), {{"class", "num"}});
+    html.element("td", fmt::format("{:.3f}", p.near_nll), {{"class", "num"}});
+    html.element("td", signed_text(p.difference), {{"class", "num"}});
+    html.element("td",
+                 p.low > p.high ? std::string("\xE2\x80\x93") : fmt::format("{} to {}", signed_text(p.low), signed_text(p.high)),
+                 {{"class", "num"}});
+    html.close();
+  }
+  html.close().close().close();
+}
+
 }  // namespace
 
 void write_loss_section(Html& html, const Runs& runs, const std::string& name) {
@@ -95,6 +127,7 @@ void write_loss_section(Html& html, const Runs& runs, const std::string& name) {
   html.close();
   draw_chart(html, chart);
   loss_table(html, compared, buckets);
+  paired_table(html, compared);
   html.close();
 }
 

@@ -107,6 +107,47 @@ void loss_chart(Html& html, const std::vector<TrainPoint>& points) {
   draw_chart(html, chart);
 }
 
+/// Held needles found at each check, in all and at the longest and shortest length.
+void held_chart(Html& html, const std::vector<HeldPoint>& held) {
+  if (held.empty()) return;
+  LineChart chart;
+  chart.title = "Held needles found by step";
+  chart.y_name = "share found";
+  chart.x_name = "step";
+  chart.height = 200;
+  chart.from_zero = true;
+  ChartSeries all{"all", "line-b", {}};
+  ChartSeries shortest{"shortest", "line-c", {}};
+  ChartSeries longest{"longest", "line-d", {}};
+  for (const HeldPoint& p : held) {
+    const auto step = static_cast<double>(p.step);
+    all.points.push_back({step, static_cast<double>(p.hits) / static_cast<double>(p.total),
+                          fmt::format("step {}: {} of {}", p.step, p.hits, p.total)});
+    if (p.by_length.size() < 2) continue;
+    for (auto [series, row] : {std::pair(&shortest, p.by_length.front()), std::pair(&longest, p.by_length.back())})
+      series->points.push_back(
+          {step, row.second, fmt::format("step {}, {}: {:.0f} %", p.step, length_text(row.first), 100 * row.second)});
+  }
+  const auto best = std::find_if(held.rbegin(), held.rend(), [](const HeldPoint& p) { return p.best; });
+  html.element("h3", "Held needles");
+  html.element("p",
+               fmt::format("Needles that are neither trained on nor evaluated elsewhere, looked for on the way. {}",
+                           best == held.rend() ? std::string()
+                                               : fmt::format("The adapter kept is that of step {}: {} of {}.", best->step,
+                                                             best->hits, best->total)),
+               {{"class", "note"}});
+  html.open("div", {{"class", "keys"}}).element("span", "all", {{"class", "run-b"}});
+  chart.series.push_back(std::move(all));
+  if (!shortest.points.empty()) {
+    html.element("span", length_text(held.front().by_length.front().first), {{"class", "run-c"}});
+    html.element("span", length_text(held.front().by_length.back().first), {{"class", "run-d"}});
+    chart.series.push_back(std::move(shortest));
+    chart.series.push_back(std::move(longest));
+  }
+  html.close();
+  draw_chart(html, chart);
+}
+
 void small_charts(Html& html, const std::vector<TrainPoint>& points) {
   html.open("div", {{"class", "charts"}});
   const auto draw = [&](const std::string& name, std::vector<ChartPoint> values, bool from_zero) {
@@ -150,6 +191,7 @@ void write_training_section(Html& html, const RunData& run) {
                fmt::format("mean of the last steps; the last {:.3f}", last_finite(run.train, &TrainPoint::loss)));
   html.close();
   loss_chart(html, points);
+  held_chart(html, run.held);
   small_charts(html, points);
   html.close();
 }

@@ -241,6 +241,7 @@ TrainPlan plan_training(Device& device, const ModelConfig& config, const LoraCon
   if (sizes.distill_rows > 0)
     m.add("base rows", MemoryUse::kActivations, teacher_buffer_bytes(config, options.compute, sizes.distill_rows));
   m.add("scratch", MemoryUse::kWorkspace, training_scratch_bytes(device, config, lora, options.compute, sizes));
+  m.buffers.insert(m.buffers.end(), options.beside.begin(), options.beside.end());
   const KeptRoom room = room_left(device, plan, options);
   const LayerCosts costs(device, config, lora, options.compute, sizes.longest);
   plan.layers = choose_kept(device, config, lora, options.compute, sizes.longest, room, options.offload);

@@ -350,7 +350,8 @@ struct Trainer::Impl {
     const auto start = Clock::now();
     {
       LineAppender lines(options.out + "/metrics.jsonl");
-      while (step < steps) {
+      if (step > 0) check(callbacks, lines, result);  // its line may be what the stop cut off
+      while (!result.interrupted && step < steps && !(callbacks.finished && callbacks.finished())) {
         if (callbacks.should_stop && callbacks.should_stop()) {
           result.interrupted = true;
           break;
@@ -358,19 +359,36 @@ struct Trainer::Impl {
         const StepMetrics metrics = one_step();
         lines.append(metrics_line(metrics));
         if (callbacks.on_step) callbacks.on_step(metrics, steps);
+        check(callbacks, lines, result);
         if (options.checkpoint_every > 0 && step % options.checkpoint_every == 0 && step < steps) save(callbacks);
       }
     }
-    result.seconds = seconds_since(start);
-    if (result.interrupted || step == steps) save(callbacks);
+    result.seconds = seconds_since(start) - result.check_seconds;
+    result.stopped_early = !result.interrupted && step < steps;
+    save(callbacks);
     result.steps = step;
     result.tokens = tokens;
     result.final_loss = last_loss;
     if (!result.interrupted) {
-      result.adapter = options.out + "/adapter";
+      result.adapter = options.out + "/" + options.adapter_folder;
       adapter.save(result.adapter, model, options.chat_template, options.adapter_dtype);
     }
     return result;
+  }
+
+  /// What the caller evaluates after a step.
+  void check(const TrainCallbacks& callbacks, LineAppender& lines, TrainResult& result) {
+    if (!callbacks.check) return;
+    const auto start = Clock::now();
+    if (const std::optional<StepCheck> outcome = callbacks.check(step)) {
+      if (outcome->interrupted) {
+        result.interrupted = true;
+      } else {
+        lines.append(outcome->line);
+        if (outcome->checkpoint) save(callbacks);
+      }
+    }
+    result.check_seconds += seconds_since(start);
   }
 
   StepMetrics one_step() {

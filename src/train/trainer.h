@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -53,6 +54,8 @@ struct TrainOptions {
   DType compute = DType::kF32;
   DType adapter_dtype = DType::kF32;
   std::string chat_template;
+  std::string adapter_folder = "adapter";  ///< where in `out` the adapter goes when the run ends
+  std::vector<PlannedBuffer> beside;       ///< what the run holds on the device besides training, for its plan
 };
 
 /// One line of metrics.jsonl.
@@ -70,19 +73,32 @@ struct StepMetrics {
   int64_t peak_bytes = 0;
 };
 
+/// What an evaluation after a step came to.
+struct StepCheck {
+  std::string line;          ///< for metrics.jsonl, beside the steps': JSON with "step" and without "loss"
+  bool checkpoint = false;   ///< save one with it
+  bool interrupted = false;  ///< a stop was asked for in its midst: no line; it is made again when the run goes on
+};
+
 struct TrainCallbacks {
   std::function<void(const StepMetrics&, int64_t steps)> on_step;
-  std::function<void(int64_t step)> on_checkpoint;  ///< evaluation on the way
-  std::function<bool()> should_stop;                ///< asked between steps: save and return
+  std::function<void(int64_t step)> on_checkpoint;
+  std::function<bool()> should_stop;  ///< asked between steps: save and return
+  /// Evaluation on the way, with the adapter as it then is: asked after every step's line, and once after resuming. Nothing where
+  /// the step has no check, or has its line already.
+  std::function<std::optional<StepCheck>(int64_t step)> check;
+  std::function<bool()> finished;  ///< asked between steps: end the run here, as if it had done all its steps
 };
 
 struct TrainResult {
   int64_t steps = 0;   ///< finished in all, resumed ones included
   int64_t tokens = 0;  ///< of all steps
   double seconds = 0;  ///< of this process's steps
+  double check_seconds = 0;
   double final_loss = 0;
   bool interrupted = false;
-  std::string adapter;  ///< directory
+  bool stopped_early = false;  ///< `finished` said so
+  std::string adapter;         ///< directory
 };
 
 /// What a training run is sized for.

@@ -189,6 +189,28 @@ TEST_F(ProgramTest, TrainsAndUsesTheAdapter) {
   EXPECT_EQ(summary_of(again)["final_loss"], trained["final_loss"]);
 }
 
+TEST_F(ProgramTest, ChoosesTheRopeBase) {
+  // Heads of 16, base 1e4, made for 512: pair 4 of 8 went round 0.81 times, so twice the length takes 1e4 x 2^(16 / 8).
+  const Ended trained = run(train("run") + Words{"--json", "--rope-theta", "auto", "--max-length", "1K"});
+  EXPECT_DOUBLE_EQ(summary_of(trained)["rope_theta"].get<double>(), 4e4);
+  expect_contains(trained.err, {"--rope-theta auto: theta 40000 from 10000 for 1024 tokens instead of 512: pair 4 of 8"});
+  const std::string config = contents_of(folder_ / "run/config.toml");
+  expect_contains(config, {"rope-theta = \"auto\"", "# fact: --rope-theta auto: theta 40000", "# fact: RoPE theta 40000"});
+  expect_contains(contents_of(folder_ / "run/adapter/tenfold.json"), {"\"rope_theta\": 40000.0"});
+  // Its config.toml makes the same choice; an adapter's notes go before the rule.
+  const Ended again = run({"train", "--config", folder_ / "run/config.toml", "--out", folder_ / "again", "--json"});
+  EXPECT_EQ(summary_of(again)["final_loss"], summary_of(trained)["final_loss"]);
+  const Words logits = {"logits", "--model",   model_, "--prompt",     "the", "--raw",
+                        "--json", "--threads", "1",    "--rope-theta", "auto"};
+  const Ended adapted = run(logits + Words{"--adapter", folder_ / "run/adapter"});
+  EXPECT_DOUBLE_EQ(summary_of(adapted)["rope_theta"].get<double>(), 4e4);
+  expect_contains(adapted.err, {"as the adapter was trained"});
+  EXPECT_DOUBLE_EQ(summary_of(run(logits + Words{"--rope-length", "512"}))["rope_theta"].get<double>(), 1e4);
+  expect_refused(logits, 2, {"--rope-theta auto", "--rope-length N"});
+  expect_refused(logits + Words{"--rope-length", "1K", "--rope-type", "linear"}, 2, {"scaled already (linear)"});
+  expect_refused({"logits", "--model", model_, "--prompt", "the", "--rope-theta", "automatic"}, 2, {"--rope-theta", "automatic"});
+}
+
 TEST_F(ProgramTest, AnAdapterKeepsTheRopeDivisorsOfItsModel) {
   TinyShape shape;
   shape.rope_divisor = 3;

@@ -2,6 +2,8 @@
 #include "eval/compare.h"
 #include "eval_fixture.h"
 
+#include <map>
+
 namespace tenfold {
 namespace {
 
@@ -76,7 +78,7 @@ TEST_F(Compare, SplitsABenchmarkIntoItsTasksAndTakesLossesAsLessIsBetter) {
   write("a", "ppl", {{{"id", "w"}, {"tokens", {2, 2}}, {"nll_sum", {3.0, 5.0}}}});
   write("b", "ppl", {{{"id", "w"}, {"tokens", {2, 2}}, {"nll_sum", {2.0, 4.0}}}});
   const RunComparison result = compare();
-  ASSERT_EQ(result.tasks.size(), 4U);
+  ASSERT_EQ(result.tasks.size(), 6U);
   EXPECT_EQ(result.tasks[1].name, "longbench/q");
   EXPECT_EQ(result.tasks[1].better, 1);
   EXPECT_EQ(result.tasks[1].worse, 0);
@@ -84,6 +86,60 @@ TEST_F(Compare, SplitsABenchmarkIntoItsTasksAndTakesLossesAsLessIsBetter) {
   EXPECT_EQ(result.tasks[3].measure, "nll");
   EXPECT_EQ(result.tasks[3].better, 1);
   EXPECT_DOUBLE_EQ(result.tasks[3].second, 1.5);
+  EXPECT_EQ(result.tasks[4].name, "ppl/0-1K");
+  EXPECT_DOUBLE_EQ(result.tasks[4].first, 1.5);
+  EXPECT_DOUBLE_EQ(result.tasks[4].second, 1.0);
+  EXPECT_EQ(result.tasks[5].name, "ppl/1K-2K");
+  EXPECT_DOUBLE_EQ(result.tasks[5].difference.mean, -0.5);
+  EXPECT_FALSE(result.tasks[5].difference.interval) << "one window has no spread";
+}
+
+TEST_F(Compare, ComparesLossesByPositionAndByPairs) {
+  const auto far = [](int64_t pair, double first_bucket, double shared) {
+    return Json{{"id", fmt::format("0:{} far", pair)},
+                {"text", 0},
+                {"begin", pair},
+                {"pair", pair},
+                {"side", "far"},
+                {"tokens", {4, 2, 0}},
+                {"nll_sum", {first_bucket, 2.0, 0}},
+                {"shared_tokens", 2},
+                {"shared_nll_sum", shared}};
+  };
+  const auto near = [](int64_t pair, int64_t piece, double shared) {
+    return Json{{"id", fmt::format("0:{} near {}", pair, piece)},
+                {"text", 0},
+                {"begin", 1},
+                {"pair", pair},
+                {"side", "near"},
+                {"tokens", {1, 0, 0}},
+                {"nll_sum", {shared, 0, 0}},
+                {"shared_tokens", 1},
+                {"shared_nll_sum", shared}};
+  };
+  write("a", "ppl", {far(0, 4, 8), near(0, 0, 1), near(0, 1, 2), far(1, 8, 8), near(1, 0, 2), near(1, 1, 2)});
+  // The last pair of b lacks a piece, so it is no pair yet.
+  write("b", "ppl",
+        {far(0, 8, 2), near(0, 0, 1), near(0, 1, 1), far(1, 16, 4), near(1, 0, 3), near(1, 1, 3), far(2, 1, 1), near(2, 0, 1)});
+  const RunComparison result = compare();
+  std::map<std::string, const Comparison*> rows;
+  for (const Comparison& c : result.tasks) rows[c.name] = &c;
+  ASSERT_EQ(rows.size(), 6U) << "whole, two buckets with tokens, far, near, near-far";
+  EXPECT_EQ(rows.at("ppl")->questions, 2) << "short windows repeat what the long ones have";
+  EXPECT_DOUBLE_EQ(rows.at("ppl")->first, (1.0 + 10.0 / 6) / 2);
+  EXPECT_DOUBLE_EQ(rows.at("ppl/0-1K")->difference.mean, (1.0 + 2.0) / 2);
+  // Student's t of one degree: 12.7062 x sd / sqrt(2), sd of {1, 2} is sqrt(1/2).
+  EXPECT_NEAR(rows.at("ppl/0-1K")->difference.interval->high, 1.5 + 12.706204736 / 2, 1e-8);
+  EXPECT_DOUBLE_EQ(rows.at("ppl/1K-2K")->first, 1.0);
+  EXPECT_DOUBLE_EQ(rows.at("ppl/far")->first, 4.0);
+  EXPECT_DOUBLE_EQ(rows.at("ppl/far")->second, 1.5);
+  EXPECT_DOUBLE_EQ(rows.at("ppl/near")->first, 1.75);
+  EXPECT_DOUBLE_EQ(rows.at("ppl/near")->second, 2.0);
+  EXPECT_DOUBLE_EQ(rows.at("ppl/near-far")->first, 1.75);
+  EXPECT_DOUBLE_EQ(rows.at("ppl/near-far")->second, 1.5);
+  EXPECT_EQ(rows.at("ppl/near-far")->better, 1);
+  EXPECT_EQ(rows.at("ppl/near-far")->other_prompts, 0);
+  for (const Json& row : result.json["tasks"]) EXPECT_TRUE(row.contains("interval")) << row;
 }
 
 TEST_F(Compare, SaysWhatIsWrong) {

@@ -1,5 +1,6 @@
 #include "eval/perplexity.h"
 
+#include "data/text_corpus.h"
 #include "eval/reference_layout.h"
 #include "eval_fixture.h"
 
@@ -156,6 +157,70 @@ TEST(Perplexity, EqualsBruteForce) {
   }
 }
 
+TEST(Perplexity, PairsSeeTheSameTokensFromTwoPositions) {
+  const TemporaryDirectory directory;
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += fmt::format("word{} ", i * 7 % 131);
+  const std::string path = directory.file("t.txt");
+  test::write(path, text);
+  for (const char* name : {"llama3", "qwen2"}) {
+    SCOPED_TRACE(name);
+    const Tokenizer tokenizer = test::small_tokenizer(name);
+    const int64_t shift = tokenizer.adds_bos() ? 1 : 0;
+    PerplexityOptions options;
+    options.texts = {path};
+    options.paired = PairedPositions{100, 150, 20, 41};  // pieces of 21, 21 and 8
+    options.windows = 3;
+    options.stride = 60;
+    const PerplexityTask task = make_perplexity_task(tokenizer, options);
+    EXPECT_EQ(task.tokens_needed(), 150);
+    ASSERT_EQ(task.questions.size(), 3U * 4);
+    const std::vector<int32_t> ids = tokenizer.encode(load_text(options.texts)[0].text);
+    RuleReader reader(tokenizer, {});
+    const PerplexityResult result = run_perplexity(reader, task, {});
+    ASSERT_EQ(result.pairs.size(), 3U);
+    std::vector<double> differences;
+    for (const PairedLoss& pair : result.pairs) {
+      EXPECT_EQ(pair.tokens, 50);
+      double far = 0;
+      double near = 0;
+      for (int64_t i = 0; i < 50; ++i) {
+        const int32_t id = ids[static_cast<size_t>(pair.begin + 100 - shift + i)];
+        far += RuleReader::loss_of(100 + i, id) / 50.0;
+        near += RuleReader::loss_of(20 + i % 21, id) / 50.0;
+      }
+      // Sums of 50 doubles below 4 in two orders.
+      EXPECT_NEAR(pair.far_nll, far, 1e-13);
+      EXPECT_NEAR(pair.near_nll, near, 1e-13);
+      differences.push_back(far - near);
+    }
+    EXPECT_NEAR(result.more_context.mean, (differences[0] + differences[1] + differences[2]) / 3, 1e-13);
+    EXPECT_EQ(result.tokens, 3 * 149) << "long windows alone, without the first of each, which nothing or BOS precedes";
+    const Json& paired = result.metrics.at("paired");
+    EXPECT_EQ(paired.at("positions"), "100..150,20..41");
+    EXPECT_EQ(paired.at("pairs").size(), 3U);
+    EXPECT_EQ(paired.at("interval").size(), 2U);
+    EXPECT_EQ(result.metrics.at("windows"), 3);
+    EXPECT_EQ(result.metrics.at("by_position")[0].at("tokens"), 3 * 149);
+  }
+}
+
+TEST(MeanInterval, IsStudents) {
+  // R: qt(0.975, n)
+  const std::pair<int64_t, double> known[] = {{1, 12.706204736432102}, {2, 4.302652729911275},  {3, 3.182446305284263},
+                                              {4, 2.776445105197799},  {7, 2.364624251592785},  {10, 2.228138851964939},
+                                              {30, 2.042272456301238}, {100, 1.983971518523552}};
+  for (const auto& [degrees, t] : known) EXPECT_NEAR(student_t_95(degrees), t, 1e-9) << degrees;
+  EXPECT_GT(student_t_95(100000), 1.9599639845);
+  EXPECT_LT(student_t_95(100000), 1.96);
+  const double values[] = {1, 2, 3, 6};
+  const MeanInterval m = mean_interval(values);
+  EXPECT_DOUBLE_EQ(m.mean, 3.0);
+  EXPECT_NEAR(m.interval->high - 3, 3.182446305284263 * std::sqrt(14.0 / 3 / 4), 1e-8);
+  EXPECT_NEAR(3 - m.interval->low, m.interval->high - 3, 1e-12);
+  EXPECT_FALSE(mean_interval(std::span(values).first(1)).interval);
+}
+
 TEST(Perplexity, JsonLinesAverageOverTexts) {
   const TemporaryDirectory directory;
   const std::string path = directory.file("t.jsonl");
@@ -223,6 +288,15 @@ TEST(Perplexity, SaysWhatIsWrong) {
   EXPECT_HAS(message([](auto& o) { o.stride = -2; }), "--stride");
   EXPECT_HAS(message([](auto& o) { o.windows = -1; }), "--windows");
   EXPECT_HAS(message([](auto& o) { o.min_length = 100000; }), "100000 tokens");
+  EXPECT_HAS(message([](auto& o) { o.paired = {40, 60, 8, 8}; }), "--paired 40..60,8..8: expected A..B,C..D with 0 < C < D");
+  EXPECT_HAS(message([](auto& o) { o.paired = {40, 60, 0, 8}; }), "0 < C");
+  EXPECT_HAS(message([](auto& o) { o.paired = {40, 60, 20, 41}; }), "D <= A");
+  EXPECT_HAS(message([](auto& o) {
+               o.paired = {40, 60, 8, 16}, o.stride = 19;
+             }),
+             "--stride 19: with --paired 40..60,8..16 at least 20");
+  EXPECT_HAS(message([](auto& o) { o.paired = {40, 60, 8, 16}, o.windows = 9999; }), "and --windows asks for 9999");
+  EXPECT_HAS(message([](auto& o) { o.paired = {1024, 1 << 20, 8, 16}; }), "the texts hold 0 whole windows");
   EXPECT_HAS(message([](auto& o) { o.texts = {"/nowhere.txt"}; }), "/nowhere.txt");
   EXPECT_HAS(message([](auto& o) { o.texts.push_back("x.jsonl"); }), "two runs");
   test::write(directory.file("t.jsonl"), "{\"text\": \"fine\"}\n{\"text\": 3}\n");

@@ -1,4 +1,5 @@
 #include "model/config.h"
+#include "model/rope_base.h"
 #include "model/rope_json.h"
 
 #include "core/error.h"
@@ -107,6 +108,68 @@ TEST(Config, NamesTheFieldThatIsWrong) {
   c.rope.theta = std::nan("");
   EXPECT_THROW(validate(c, "test"), InputError);
   EXPECT_THROW(config_of_shape("llama9"), InputError);
+}
+
+TEST(StretchedBase, AgreesWithTheEvidence) {
+  struct Case {
+    double theta;
+    int64_t head_dim, old_length, new_length;
+    double published;
+    int64_t pair;
+    double chosen;
+  };
+  // docs/numerics.md names the sources. Bases that worked lie within a factor of four of the rule.
+  const Case cases[] = {{1e5, 64, 8192, 81920, 5e6, 19, 4.9e6},      {5e5, 128, 8192, 81920, 2e8, 32, 5.0e7},
+                        {5e5, 128, 8192, 65536, 15.3e6, 32, 3.2e7},  {5e5, 128, 8192, 262144, 207.1e6, 32, 5.2e8},
+                        {5e5, 128, 8192, 524288, 1.06e9, 32, 2.1e9}, {5e5, 128, 8192, 1048576, 2.80e9, 32, 8.2e9},
+                        {1e4, 128, 4096, 32768, 5e5, 41, 2.6e5},     {1e4, 128, 4096, 100000, 1e6, 41, 1.5e6}};
+  for (const Case& c : cases) {
+    const StretchedBase b = stretched_base(c.theta, c.head_dim, c.old_length, c.new_length);
+    SCOPED_TRACE(testing::Message() << c.theta << " " << c.old_length << " " << c.new_length);
+    EXPECT_EQ(b.pair, c.pair);
+    EXPECT_NEAR(b.theta / c.chosen, 1, 1e-12);
+    EXPECT_LE(b.theta / c.published, 4.0);
+    EXPECT_GE(b.theta / c.published, 0.25);
+    EXPECT_GE(b.theta, b.ntk);
+    EXPECT_LT(b.old_turns, kKnownTurns);
+  }
+}
+
+TEST(StretchedBase, NoPairTurnsFurtherThanItWasSeenTo) {
+  for (const int64_t head_dim : {4, 16, 64, 128, 256}) {
+    for (const double theta : {1e3, 1e4, 1e5, 5e5, 1e6}) {
+      for (const int64_t old_length : {512, 2048, 8192, 131072}) {
+        for (const int64_t times : {2, 10, 32}) {
+          const StretchedBase b = stretched_base(theta, head_dim, old_length, old_length * times);
+          EXPECT_GE(b.theta, b.ntk * (1 - 1e-9)) << "NTK-aware scaling is the least";
+          const auto turns = [&](double base, int64_t pair, int64_t length) {
+            return static_cast<double>(length) *
+                   std::pow(base, -2.0 * static_cast<double>(pair) / static_cast<double>(head_dim)) / (2 * std::numbers::pi);
+          };
+          for (int64_t pair = 0; pair < head_dim / 2; ++pair) {
+            const double old_turns = turns(theta, pair, old_length);
+            const double new_turns = turns(b.theta, pair, old_length * times);
+            if (pair >= b.pair) {
+              EXPECT_LE(new_turns, old_turns * (1 + 1e-9)) << pair;
+            } else if (pair > 0) {
+              EXPECT_GE(old_turns, kKnownTurns) << pair;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(StretchedBase, LeavesWhatIsLongEnoughAndRefusesNonsense) {
+  EXPECT_EQ(stretched_base(1e5, 64, 8192, 8192).theta, 1e5);
+  EXPECT_EQ(stretched_base(12345, 64, 8192, 100).theta, 12345);
+  EXPECT_EQ(stretched_base(1e5, 64, 8192, 100).pair, 0);
+  EXPECT_THROW(stretched_base(1, 64, 8192, 16384), InputError);
+  EXPECT_THROW(stretched_base(std::nan(""), 64, 8192, 16384), InputError);
+  EXPECT_THROW(stretched_base(1e5, 2, 8192, 16384), InputError);
+  EXPECT_THROW(stretched_base(1e5, 64, 0, 16384), InputError);
+  EXPECT_THROW(stretched_base(1e5, 256, 8, 1 << 20), InputError) << "a base beyond f32";
 }
 
 }  // namespace

@@ -90,6 +90,13 @@ void write_ppl(const RunFolders& runs, const std::string& run, double late) {
   runs.write(run + "/eval/ppl/config.json", R"({"task": "ppl", "window": 2048})");
   const Json metrics = {
       {"task", "ppl"},
+      {"paired",
+       {{"positions", "1K..2K,1..1K"},
+        {"windows", 8},
+        {"far_nll", late},
+        {"near_nll", 3.5},
+        {"difference", late - 3.5},
+        {"interval", {-0.5, 0.25}}}},
       {"by_position", Json::array({{{"positions", "0-1K"}, {"begin", 0}, {"end", 1024}, {"tokens", 1023}, {"nll", 3.25}},
                                    {{"positions", "1K-2K"}, {"begin", 1024}, {"end", 2048}, {"tokens", 1024}, {"nll", late}}})}};
   runs.write(run + "/eval/ppl/metrics.json", metrics.dump());
@@ -110,6 +117,14 @@ void write_train(const RunFolders& runs, const std::string& run) {
     lines += line.dump() + "\n";
   }
   lines += "{\"step\": 9, \"eval\": \"needle\"}\n";
+  for (const int64_t step : {4, 9}) {
+    const Json held = {{"hits", step - 2},
+                       {"total", 8},
+                       {"best", true},
+                       {"by_length", Json::array({{{"length", 1024}, {"hits", 2}, {"total", 4}},
+                                                  {{"length", 81920}, {"hits", step - 4}, {"total", 4}}})}};
+    lines += Json{{"step", step}, {"held", held}}.dump() + "\n";
+  }
   runs.write(run + "/metrics.jsonl", lines);
   runs.write(run + "/config.toml",
              "# tenfold 0.1.0 train\n# command: tenfold train --data <x>\n# fact: planned bytes 2147483648\nmodel = \"a & b\"\n");
@@ -202,6 +217,12 @@ TEST_F(ReportTest, SaysWhatChanged) {
   EXPECT_HAS(html,
              "\xE2\x88\x92"
              "3.375");
+  EXPECT_HAS(html, "The same target tokens at positions 1K..2K,1..1K");
+  EXPECT_HAS(html,
+             "\xE2\x88\x92"
+             "0.500 to +0.250");
+  EXPECT_HAS(html, "The adapter kept is that of step 9: 7 of 8.");
+  EXPECT_HAS(html, "step 4: 2 of 8");
   EXPECT_HAS(html, "tenfold train --data &lt;x&gt;");
   EXPECT_HAS(html, "tenfold eval needle --needle &#39;&lt;x&gt;&#39;");
   EXPECT_HAS(html,
@@ -307,7 +328,18 @@ TEST_F(ReportTest, NamesWhatIsMalformed) {
              "rouge: expected a number");
   EXPECT_HAS(message("base/eval/ppl/metrics.json", R"({"by_position": 3})"), "by_position: expected an array");
   EXPECT_HAS(message("base/eval/ppl/metrics.json", R"({"by_position": [{"positions": "x"}]})"), "by_position[0]: begin");
+  EXPECT_HAS(message("base/eval/ppl/metrics.json", R"({"paired": []})"), "paired: expected an object");
+  EXPECT_HAS(message("base/eval/ppl/metrics.json", R"({"paired": {"positions": "x"}})"), "paired: windows");
+  EXPECT_HAS(
+      message("base/eval/ppl/metrics.json",
+              R"({"paired": {"positions": "x", "windows": 1, "far_nll": 1, "near_nll": 1, "difference": 0, "interval": [1]}})"),
+      "interval: expected two numbers, got [1]");
   EXPECT_HAS(message("tuned/metrics.jsonl", "{\"loss\": 1}\n"), "metrics.jsonl:1: step");
+  EXPECT_HAS(message("tuned/metrics.jsonl", "{\"step\": 1, \"held\": 3}\n"), "metrics.jsonl:1: held: expected an object");
+  EXPECT_HAS(message("tuned/metrics.jsonl", "{\"step\": 1, \"held\": {\"hits\": 3, \"total\": 2}}\n"),
+             "expected 0 to total, got 3 of 2");
+  EXPECT_HAS(message("tuned/metrics.jsonl", "{\"step\": 1, \"held\": {\"hits\": 1, \"total\": 2}}\n"),
+             "by_length: expected a list");
   EXPECT_HAS(message("tuned/metrics.jsonl", "{\"step\": 1, \"loss\": \"x\"}\n"), "loss: expected a number");
   EXPECT_HAS(message("tuned/memory.json", R"({"planned": [{"name": "x"}]})"), "planned[0]: use");
   EXPECT_HAS(error_of([&] { render_report(ReportInputs{{}, ""}); }), "no run directories");

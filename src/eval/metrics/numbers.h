@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 
 namespace tenfold {
@@ -19,5 +21,14 @@ struct Interval {
 
 /// Wilson's score interval at 95 % for `hits` of `total` (Wilson 1927); [0, 1] when total is 0.
 Interval wilson_interval(int64_t hits, int64_t total);
+
+/// The two-sided 95 % point of Student's t distribution with so many degrees of freedom (1 or more), to 1e-9.
+double student_t_95(int64_t degrees);
+struct MeanInterval {
+  double mean = 0;
+  std::optional<Interval> interval;  ///< at 95 %; a single value has none
+};
+/// Mean of values drawn independently, and Student's interval around it. TENFOLD_CHECK that there are any.
+MeanInterval mean_interval(std::span<const double> values);
 
 }  // namespace tenfold

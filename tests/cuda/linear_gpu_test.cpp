@@ -3,6 +3,7 @@
 #include "ops/linear.h"
 
 #include "ops/backend.h"
+#include "ops/decode.h"
 #include "ops/expand.h"
 #include "ops/weights.h"
 
@@ -151,6 +152,20 @@ TEST(GpuLinear, Nf4OfFewTokens) {
         }
 }
 
+TEST(GpuLinear, Nf4OfManyTiles) {
+  // More tiles than rings have places and than blocks run at once; a last step that is not whole; more steps than stages; x that
+  // lies beside the table (at most 256 pieces of 64 columns), that does not, and that leaves no room for the rest.
+  struct Case {
+    int64_t n, k;
+    std::vector<int64_t> tokens;
+  };
+  for (const bool double_quant : {true, false})
+    for (const Case& c : {Case{25'013, 256, {1, 4}}, Case{8453, 4096 + 256, {1, 3}}, Case{2117, 14336, {1, 2, 4}}}) {
+      const TestWeight weight(WeightLayout::kNF4, c.n, c.k, 7, double_quant);
+      for (const int64_t t : c.tokens) Problem(t, weight.view(), t % 2 == 0 ? 0 : 8).check_forward(t == 4, t % 5, 23);
+    }
+}
+
 TEST(GpuLinear, LongRowsOfFewTokens) {
   for (const WeightLayout layout : test::kAllLayouts)
     for (const int64_t t : {1, 4}) {
@@ -259,29 +274,63 @@ struct Weights {
   }
 };
 
+void print_rate(const char* what, const WeightView& w, int64_t tokens, double bytes, double seconds, double peak) {
+  const double rate = bytes * 1e-9 / seconds;
+  std::printf("%s %-5s T %lld %6lld x %5lld: %7.1f us, %6.0f GB/s, %3.0f %% of copy\n", what,
+              std::string(name_of(w.layout)).c_str(), static_cast<long long>(tokens), static_cast<long long>(w.rows),
+              static_cast<long long>(w.cols), seconds * 1e6, rate, 100 * rate / peak);
+}
+
 // Rates are printed, never asserted: --gtest_also_run_disabled_tests --gtest_filter=GpuBench.*
-TEST(GpuBench, DISABLED_FewTokens) {
+void bench_few_tokens(WeightLayout layout, std::initializer_list<std::pair<int64_t, int64_t>> shapes) {
   TestExec env(DType::kBF16, int64_t{1} << 20);
   Exec exec{env.device, env.scratch, DType::kBF16, nullptr};
   const double peak = env.device.backend()->copy_gigabytes(exec);
   Buffer x = noise(env.device, int64_t{4} * 14336 * 2);
   Buffer y = env.device.allocate("y", MemoryUse::kActivations, int64_t{4} * 128256 * 4);
-  for (const WeightLayout layout :
-       {WeightLayout::kNF4, WeightLayout::kBF16, WeightLayout::kQ4_1, WeightLayout::kQ4_K, WeightLayout::kQ8_0})
-    for (const auto& [n, k] :
-         {std::pair<int64_t, int64_t>{1024, 4096}, {4096, 4096}, {14336, 4096}, {4096, 14336}, {128256, 4096}}) {
-      const Weights weights(env.device, layout, n, k);
-      for (const int64_t t : {1, 4}) {
-        const auto call = [&](int i) {
-          ops::linear_forward(exec, x.view(DType::kBF16, {t, k}), weights.at(i), {}, y.view(DType::kF32, {t, n}));
-        };
-        const double seconds = seconds_of(env.device, 200, call);
-        const double rate = weights.bytes() * 1e-9 / seconds;
-        std::printf("gemv %-5s T %lld %6lld x %5lld: %7.1f us, %6.0f GB/s, %3.0f %% of copy\n",
-                    std::string(name_of(layout)).c_str(), static_cast<long long>(t), static_cast<long long>(n),
-                    static_cast<long long>(k), seconds * 1e6, rate, 100 * rate / peak);
-      }
+  for (const auto& [n, k] : shapes) {
+    const Weights weights(env.device, layout, n, k);
+    for (const int64_t t : {1, 4}) {
+      const double seconds = seconds_of(env.device, 200, [&](int i) {
+        ops::linear_forward(exec, x.view(DType::kBF16, {t, k}), weights.at(i), {}, y.view(DType::kF32, {t, n}));
+      });
+      print_rate("gemv", weights.view, t, weights.bytes(), seconds, peak);
     }
+  }
+}
+
+TEST(GpuBench, DISABLED_FewTokens) {
+  for (const WeightLayout layout : {WeightLayout::kBF16, WeightLayout::kQ4_1, WeightLayout::kQ4_K, WeightLayout::kQ8_0})
+    bench_few_tokens(layout, {{1024, 4096}, {4096, 4096}, {14336, 4096}, {4096, 14336}, {128256, 4096}});
+}
+
+TEST(GpuBench, DISABLED_Nf4OfFewTokens) {
+  bench_few_tokens(WeightLayout::kNF4, {{1024, 4096},
+                                        {4096, 4096},
+                                        {6144, 4096},
+                                        {14336, 4096},
+                                        {28672, 4096},
+                                        {4096, 14336},
+                                        {128256, 4096},
+                                        {576, 576},
+                                        {1536, 576},
+                                        {576, 1536}});
+}
+
+TEST(GpuBench, DISABLED_Nf4GateAndUp) {
+  TestExec env(DType::kBF16, int64_t{1} << 20);
+  Exec exec{env.device, env.scratch, DType::kBF16, nullptr};
+  const double peak = env.device.backend()->copy_gigabytes(exec);
+  const int64_t n = 14336, k = 4096;
+  Buffer x = noise(env.device, k * 2), gate = noise(env.device, n * 2), up = noise(env.device, n * 2);
+  const Weights weights(env.device, WeightLayout::kNF4, n, k);
+  const auto product = [&](int i, const Buffer& y) {
+    return ops::TokenProduct{weights.at(i), {}, {}, y.view(DType::kBF16, {1, n})};
+  };
+  const double seconds = seconds_of(env.device, 200, [&](int i) {
+    ops::decode_gate_up(exec, x.view(DType::kBF16, {1, k}), product(2 * i, gate), product(2 * i + 1, up));
+  });
+  print_rate("gate and up", weights.view, 1, 2 * weights.bytes(), seconds, peak);
 }
 
 TEST(GpuBench, DISABLED_Expansion) {

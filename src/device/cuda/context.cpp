@@ -49,6 +49,8 @@ void check_cudnn(cudnnStatus_t status, const char* expression, const char* file,
 Context::Context(int index) : index_(index) {
   TENFOLD_CUDA(cudaSetDevice(index));
   TENFOLD_CUDA(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, index));
+  TENFOLD_CUDA(cudaDeviceGetAttribute(&block_shared_bytes_, cudaDevAttrMaxSharedMemoryPerBlockOptin, index));
+  TENFOLD_CUDA(cudaDeviceGetAttribute(&reserved_shared_bytes_, cudaDevAttrReservedSharedMemoryPerBlock, index));
   int major = 0;
   TENFOLD_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index));
   overlaps_ = major >= 9;

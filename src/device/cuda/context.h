@@ -44,6 +44,9 @@ class Context {
 
   int index() const { return index_; }
   int multiprocessors() const { return multiprocessors_; }
+  /// Shared memory that one block may have, of a kernel that asks for it; it begins where the driver's own ends.
+  int block_shared_bytes() const { return block_shared_bytes_; }
+  int reserved_shared_bytes() const { return reserved_shared_bytes_; }
   /// Whether a kernel may be launched to begin before the one in front of it has ended (ops/cuda/overlap.cuh).
   bool overlaps() const { return overlaps_; }
   cudaStream_t stream() const { return stream_; }
@@ -77,6 +80,8 @@ class Context {
 
   int index_ = 0;
   int multiprocessors_ = 0;
+  int block_shared_bytes_ = 0;
+  int reserved_shared_bytes_ = 0;
   bool overlaps_ = false;
   cudaStream_t stream_ = nullptr;
   cublasLtHandle_t blas_ = nullptr;

@@ -68,10 +68,19 @@ __device__ inline GroupAt group_at(const GemvTask& task, int64_t group) {
   return {part, group * kRows};
 }
 
-/// The end of one row of a weight, by kWidth neighbouring lanes of a warp whose other lanes do the same for other rows of the
-/// same part. `sum` is x . w for the token that is the lane's number; returns y for it.
+/// What comes to one row of a weight beside x . w, for one token.
+struct RowTerms {
+  float branch = 0.0F;
+  float bias = 0.0F;
+  float residual = 0.0F;
+};
+
+/// By kWidth neighbouring lanes of a warp whose other lanes do the same for other rows of the same part, or of gate and up: the
+/// terms for the token that is the lane's number.
 template <typename X, int kTokens, int kWidth>
-__device__ inline float finished_row(const GemvTask& task, const GemvPart& part, int64_t row, int lane, float sum) {
+__device__ inline RowTerms row_terms(const GemvTask& task, const GemvPart& part, int64_t row, int lane) {
+  static_assert(kTokens <= kWidth);
+  RowTerms terms;
   if (part.rank > 0) {
     float branch[kTokens] = {};
     const float* b = part.b + min(row, part.w.rows - 1) * part.b_stride;
@@ -86,17 +95,31 @@ __device__ inline float finished_row(const GemvTask& task, const GemvPart& part,
     for (int t = 0; t < kTokens; ++t) {
 #pragma unroll
       for (int distance = kWidth / 2; distance > 0; distance /= 2) branch[t] += __shfl_xor_sync(0xffffffffU, branch[t], distance);
-      if (lane == t) sum += branch[t];
+      if (lane == t) terms.branch = branch[t];
     }
   }
-  if (row >= part.w.rows || lane >= task.tokens) return sum;
-  if (part.bias != nullptr) sum += part.bias[row];
+  if (row >= part.w.rows || lane >= task.tokens) return terms;
+  if (part.bias != nullptr) terms.bias = part.bias[row];
   if (task.residual != nullptr) {
     const int64_t at = lane * task.residual_stride + row;
-    sum +=
+    terms.residual =
         task.residual_is_f32 ? static_cast<const float*>(task.residual)[at] : widen(static_cast<const Bf16*>(task.residual)[at]);
   }
+  return terms;
+}
+
+/// y of a row and a token from `sum`, x . w.
+__device__ inline float with_terms(const GemvTask& task, const GemvPart& part, const RowTerms& terms, float sum) {
+  if (part.rank > 0) sum += terms.branch;
+  if (part.bias != nullptr) sum += terms.bias;
+  if (task.residual != nullptr) sum += terms.residual;
   return sum;
+}
+
+/// Both: the end of one row.
+template <typename X, int kTokens, int kWidth>
+__device__ inline float finished_row(const GemvTask& task, const GemvPart& part, int64_t row, int lane, float sum) {
+  return with_terms(task, part, row_terms<X, kTokens, kWidth>(task, part, row, lane), sum);
 }
 
 __device__ inline void put_row(const GemvTask& task, const GemvPart& part, int64_t row, int token, float value) {

@@ -37,13 +37,13 @@ __device__ inline void prefetch_to_l2(const void* data, int64_t bytes) {
 }
 
 /// Launches a kernel that may begin before the one in front of it has ended, with so much shared memory beside its own.
-template <size_t kSharedBytes = 0, typename... Parameters, typename... Arguments>
-void launch_overlapped(const Context& context, void (*kernel)(Parameters...), dim3 blocks, unsigned threads,
-                       Arguments&&... arguments) {
+template <typename... Parameters, typename... Arguments>
+void launch_overlapped_sharing(const Context& context, void (*kernel)(Parameters...), dim3 blocks, unsigned threads,
+                               size_t shared_bytes, Arguments&&... arguments) {
   cudaLaunchConfig_t config{};
   config.gridDim = blocks;
   config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = kSharedBytes;
+  config.dynamicSmemBytes = shared_bytes;
   config.stream = context.stream();
   cudaLaunchAttribute overlap{};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -53,6 +53,12 @@ void launch_overlapped(const Context& context, void (*kernel)(Parameters...), di
     config.numAttrs = 1;
   }
   TENFOLD_CUDA(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
+}
+
+template <typename... Parameters, typename... Arguments>
+void launch_overlapped(const Context& context, void (*kernel)(Parameters...), dim3 blocks, unsigned threads,
+                       Arguments&&... arguments) {
+  launch_overlapped_sharing(context, kernel, blocks, threads, 0, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace tenfold::cuda

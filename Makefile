@@ -2,11 +2,12 @@
 BUILD := build/release
 JOBS ?= $(shell nproc)
 
-.PHONY: help build test demo proof bench format clean install-deps
+.PHONY: help build test demo proof tenfold bench format clean install-deps
 
 help:
 	@echo "make demo          fetch a small model, teach it long texts, prove it: runs/demo/report.html"
 	@echo "make proof         beyond the demo: four times the records; pass keys and five more needles: runs/proof/report.html"
+	@echo "make tenfold       8K to 80K: data, training, evaluations, report on a GPU: runs/tenfold-80K-11/report.html"
 	@echo "make test          build and run every test"
 	@echo "make build         install what is missing and build $(BUILD)/src/tenfold"
 	@echo "make bench         speed of this machine against its ceilings, part by part"
@@ -29,6 +30,9 @@ demo: build
 
 proof: build
 	@dev/demo proof
+
+tenfold: build
+	@dev/tenfold
 
 bench: build
 	@dev/demo model

@@ -190,7 +190,7 @@ std::optional<StepCheck> HeldNeedles::check(int64_t step, const LoadedModel& loa
     if (should_stop && should_stop()) return StepCheck{"", false, true};
     EvalTiming timing;
     const Json answer = generated_answer(model, tokenizer_, question.ask, decoding, timing);
-    const bool hit = answer["output"].get<std::string>().find(question.answer) != std::string::npos;
+    const bool hit = holds_answer(answer["output"].get<std::string>(), question.answer);
     hits += hit ? 1 : 0;
     auto& [found, asked] = by_length[question.length];
     found += hit ? 1 : 0;

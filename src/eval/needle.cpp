@@ -65,14 +65,18 @@ GridTask make_needle_task(const Tokenizer& tokenizer, const ChatTemplate& chat, 
   return task;
 }
 
+bool holds_answer(const std::string& output, const std::string& answer, bool strict_reference) {
+  if (strict_reference) return output.find(answer) != std::string::npos;
+  // "Sunflower oil" is an answer as good as "sunflower oil".
+  return lower_case(output).find(lower_case(answer)) != std::string::npos;
+}
+
 GridResult run_needle(LanguageModel& model, const Tokenizer& tokenizer, const GridTask& task, const EvalRunOptions& options,
                       const EvalCallbacks& callbacks) {
   const auto recursion = task.options.strict_reference ? RougeRecursion::kReference : RougeRecursion::kNone;
   const ScoreFunction score = [recursion, strict = task.options.strict_reference](const EvalQuestion& question, GridCell& cell) {
     const std::string answer = json_string(question.about, "answer", question.id);
-    // "Sunflower oil" is an answer as good as "sunflower oil".
-    cell.hit = strict ? cell.output.find(answer) != std::string::npos
-                      : lower_case(cell.output).find(lower_case(answer)) != std::string::npos;
+    cell.hit = holds_answer(cell.output, answer, strict);
     cell.exact = cell.output.find(strip(cell.target)) != std::string::npos;
     cell.score = python_round(rouge_l(cell.output, cell.target, recursion).f, 2);
   };

@@ -31,6 +31,9 @@ struct NeedleOptions : GridOptions {
 /// parts.
 GridTask make_needle_task(const Tokenizer& tokenizer, const ChatTemplate& chat, const NeedleOptions& options);
 
+/// Whether an output is a hit: it holds the answer, in whatever case; `strict_reference` minds the case.
+bool holds_answer(const std::string& output, const std::string& answer, bool strict_reference = false);
+
 /// Asks, scores (rouge-l against the needle with its newlines; hit and exact recall) and keeps everything in options.directory.
 GridResult run_needle(LanguageModel& model, const Tokenizer& tokenizer, const GridTask& task, const EvalRunOptions& options,
                       const EvalCallbacks& callbacks = {});

@@ -231,18 +231,44 @@ std::string begun(sv shape) {
   return out.insert(1, "C:");
 }
 
-std::string order(Rng& rng, sv who, const ActionVerb& verb, sv what, const std::vector<Adjunct>& adjuncts) {
+/// How the verb is said: in the sentence, and in a question behind its auxiliary and the subject.
+struct Form {
+  std::string said, auxiliary, asked;
+};
+
+Form draw_form(Rng& rng, const ActionVerb& verb) {
+  constexpr auto kModals = std::to_array<sv>({"must", "should", "may", "can", "will", "could", "would", "might"});
+  const uint64_t u = rng.below(10);
+  if (u < 6) return {std::string(verb.past), "did", std::string(verb.base)};
+  if (u < 7) return {fmt::format("had {}", verb.participle), "had", std::string(verb.participle)};
+  const sv modal = rng.pick(kModals);
+  return {fmt::format("{} {}", modal, verb.base), std::string(modal), std::string(verb.base)};
+}
+
+std::string order(Rng& rng, sv who, const Form& form, sv what, const std::vector<Adjunct>& adjuncts) {
   const std::string rest = list_of(adjuncts);
-  switch (rng.below(9)) {
+  // The last ones tell what happened.
+  switch (rng.below(form.auxiliary == "did" ? 9 : 5)) {
     case 0:
-    case 1: return fmt::format("{} {} {}{}.", begun(who), verb.past, what, rest);
-    case 2: return fmt::format("{}, {} {} {}{}.", begun(adjuncts[0].text), who, verb.past, what, list_of(adjuncts, 1));
-    case 3: return fmt::format("{} was what {} {}{}.", begun(what), who, verb.past, rest);
-    case 4: return fmt::format("It was {} who {} {}{}.", who, verb.past, what, rest);
-    case 5: return fmt::format("They say that {} {} {}{}.", who, verb.past, what, rest);
-    case 6: return fmt::format("Not {{name5}} but {} {} {}{}.", who, verb.past, what, rest);
-    case 7: return fmt::format("{}{}: that is what {} {}.", begun(what), rest, who, verb.past);
-    default: return fmt::format("It happened {}: {} {} {}{}.", adjuncts[0].text, who, verb.past, what, list_of(adjuncts, 1));
+    case 1: return fmt::format("{} {} {}{}.", begun(who), form.said, what, rest);
+    case 2: return fmt::format("{}, {} {} {}{}.", begun(adjuncts[0].text), who, form.said, what, list_of(adjuncts, 1));
+    case 3: return fmt::format("They say that {} {} {}{}.", who, form.said, what, rest);
+    case 4: return fmt::format("Not {{name5}} but {} {} {}{}.", who, form.said, what, rest);
+    case 5: return fmt::format("{} was what {} {}{}.", begun(what), who, form.said, rest);
+    case 6: return fmt::format("It was {} who {} {}{}.", who, form.said, what, rest);
+    case 7: return fmt::format("{}{}: that is what {} {}.", begun(what), rest, who, form.said);
+    default: return fmt::format("It happened {}: {} {} {}{}.", adjuncts[0].text, who, form.said, what, list_of(adjuncts, 1));
+  }
+}
+
+/// "Sell the lantern in Lisbon."
+std::string command(Rng& rng, sv verb, sv what, const std::vector<Adjunct>& adjuncts) {
+  const std::string rest = list_of(adjuncts);
+  switch (rng.below(4)) {
+    case 0: return fmt::format("Remember to {} {}{}.", verb, what, rest);
+    case 1: return fmt::format("Whoever wants to {} {} should do it{}.", verb, what, rest);
+    case 2: return fmt::format("{}, always {} {}{}.", begun(adjuncts[0].text), verb, what, list_of(adjuncts, 1));
+    default: return fmt::format("{} {}{}, whatever anybody says.", capitalized(verb), what, rest);
   }
 }
 
@@ -256,20 +282,25 @@ std::string passive(Rng& rng, sv who, const ActionVerb& verb, sv what, const std
 
 Clause draw_clause(Rng& rng) {
   const ActionVerb& verb = rng.pick(kVerbs);
-  const sv who = rng.pick(kSubjects);
   const sv what = rng.pick(kObjects);
   const std::vector<Adjunct> adjuncts = draw_adjuncts(rng);
+  const bool commands = rng.below(8) == 0;
+  const sv subject = commands ? sv("one") : rng.pick(kSubjects);
+  const bool relative = subject.ends_with(',');  // its second comma belongs before a verb alone
+  const sv who = relative ? sv("{name}") : subject;
+  Form form = commands ? Form{fmt::format("should {}", verb.base), "should", std::string(verb.base)} : draw_form(rng, verb);
 
   Clause clause;
-  const bool relative = who.ends_with(',');  // its second comma belongs before a verb alone
-  if (rng.below(6) == 0 && !relative) {
-    clause.sentence = passive(rng, who, verb, what, adjuncts);
+  if (commands) {
+    clause.sentence = command(rng, verb.base, what, adjuncts);
   } else if (relative) {
-    clause.sentence = fmt::format("{} {} {}{}.", begun(who), verb.past, what, list_of(adjuncts));
+    clause.sentence = fmt::format("{} {} {}{}.", begun(subject), form.said, what, list_of(adjuncts));
+  } else if (rng.below(6) == 0) {
+    form = {std::string(verb.past), "did", std::string(verb.base)};
+    clause.sentence = passive(rng, who, verb, what, adjuncts);
   } else {
-    clause.sentence = order(rng, who, verb, what, adjuncts);
+    clause.sentence = order(rng, who, form, what, adjuncts);
   }
-  const sv asked_who = relative ? sv("{name}") : who;
 
   // Beside who did what, a question may name one more circumstance.
   const size_t told = rng.below(adjuncts.size() + 2);
@@ -277,23 +308,23 @@ Clause draw_clause(Rng& rng) {
   const auto with = [&](Part asked) {
     return told < adjuncts.size() && adjuncts[told].part != asked ? fmt::format(" {}", adjuncts[told].text) : std::string();
   };
-  if (u < 2) {
-    clause.question = fmt::format("Who {} {}{}?", verb.past, what, with(Part::kWho));
-    clause.value = begun(asked_who);
-    clause.restated = fmt::format("{} {} {}.", begun(asked_who), verb.past, what);
+  if (u < 2 && !commands) {
+    clause.question = fmt::format("Who {} {}{}?", form.said, what, with(Part::kWho));
+    clause.value = begun(who);
+    clause.restated = fmt::format("{} {} {}.", begun(who), form.said, what);
   } else if (u < 5) {
     // What somebody did is asked for together with a circumstance, or more than one thing would answer.
-    clause.question = fmt::format("What did {} {}{}?", asked_who, verb.base, with(Part::kWhat));
+    clause.question = fmt::format("What {} {} {}{}?", form.auxiliary, who, form.asked, with(Part::kWhat));
     clause.value = begun(what);
-    clause.restated = fmt::format("{} {} {}.", begun(asked_who), verb.past, what);
+    clause.restated = fmt::format("{} {} {}.", begun(who), form.said, what);
   } else {
     const Adjunct& asked = rng.pick(adjuncts);
     const std::string more = with(asked.part);
     const std::string asks = question_word(rng, asked);
-    clause.question = rng.below(5) == 0 ? fmt::format("{} was it that {} {} {}{}?", asks, asked_who, verb.past, what, more)
-                                        : fmt::format("{} did {} {} {}{}?", asks, asked_who, verb.base, what, more);
+    clause.question = rng.below(5) == 0 ? fmt::format("{} was it that {} {} {}{}?", asks, who, form.said, what, more)
+                                        : fmt::format("{} {} {} {} {}{}?", asks, form.auxiliary, who, form.asked, what, more);
     clause.value = begun(asked.text);
-    clause.restated = fmt::format("{} {} {} {}.", begun(asked_who), verb.past, what, asked.text);
+    clause.restated = fmt::format("{} {} {} {}.", begun(who), form.said, what, asked.text);
   }
   return clause;
 }

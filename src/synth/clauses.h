@@ -15,7 +15,8 @@ struct Clause {
   std::string value;     ///< the constituent asked for
 };
 
-/// Draws who did what, with one to three of where, when, how, why and for whom, in one of several orders and voices. Unlike the
+/// Draws who did (had done, must do ...) what, or what one should do, with one to three of where, when, how, why and for whom, in
+/// one of several orders and voices. Unlike the
 /// fact shapes, which fix a sentence and vary its words, this varies the sentence, so that a question is not known by its shape.
 Clause draw_clause(Rng& rng);
 

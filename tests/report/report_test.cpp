@@ -370,7 +370,7 @@ TEST_F(ReportTest, MissingNumbersAreDashesNotCrashes) {
 
 TEST_F(ReportTest, FiguresInThreeFormats) {
   const auto paths = write_grid_figures(runs_.path("base/eval/needle"));
-  ASSERT_EQ(paths.size(), 3U);
+  ASSERT_EQ(paths.size(), 6U);
   EXPECT_TRUE(read_text_file(runs_.path("base/eval/needle/rouge.pdf")).starts_with("%PDF"));
   const std::string svg = read_text_file(runs_.path("base/eval/needle/rouge.svg"));
   EXPECT_HAS(svg, "<svg");

@@ -24,8 +24,8 @@ struct HeatMap {
 std::vector<std::string> write_heat_map(const std::string& path_without_extension, const HeatMap& map);
 
 /// The heat maps of an evaluation's directory (config.json, answers.jsonl): rouge and found for a needle, accuracy and fuzz for a
-/// pass key, as rouge.{pdf,svg,png} ... beside them. Returns the paths written. InputError when the files are not what an evaluation
-/// writes.
+/// pass key, as rouge.{pdf,svg,png} ... beside them. Returns the paths written. InputError when the files are not what an
+/// evaluation writes.
 std::vector<std::string> write_grid_figures(const std::string& directory);
 
 }  // namespace tenfold

@@ -14,6 +14,7 @@ namespace {
 
 bool is_grid(const EvalData& eval) { return eval.is_grid(); }
 bool is_ppl(const EvalData& eval) { return eval.kind == "ppl"; }
+bool has_scores(const EvalData& eval) { return !eval.by_task.empty(); }
 
 std::string config_text(const EvalData& eval, const char* group, const char* key) {
   const auto object = eval.config.find(group);
@@ -239,6 +240,7 @@ std::string render_report(const Runs& runs, const std::string& title) {
   }
   write_more_grids_section(html, runs, extras);
   for (const std::string& name : eval_names(runs, is_ppl)) write_loss_section(html, runs, name);
+  write_scores_section(html, runs, eval_names(runs, has_scores));
   for (const RunData& run : runs) {
     write_training_section(html, run);
     write_memory_section(html, run);

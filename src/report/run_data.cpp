@@ -4,9 +4,11 @@
 #include "format/mapped_file.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <string_view>
 
 namespace tenfold {
@@ -75,6 +77,39 @@ void read_answers(EvalData& eval, const std::string& path) {
     }
     eval.answers.push_back(std::move(answer));
   });
+}
+
+/// What an answer is grouped by: its task, else its class of question.
+std::string group_name(const Json& line, const std::string& where) {
+  if (line.contains("task")) return json_string(line, "task", where);
+  if (line.contains("subject")) return json_string(line, "subject", where);
+  if (line.contains("num_topics")) return fmt::format("{} topics", json_int(line, "num_topics", where));
+  return "";
+}
+
+void add_score(std::vector<ScoreGroup>& groups, const std::string& name, double value, bool judged) {
+  auto found = std::find_if(groups.begin(), groups.end(), [&](const ScoreGroup& g) { return g.name == name; });
+  if (found == groups.end()) found = groups.insert(groups.end(), ScoreGroup{name, 0, 0.0, true});
+  ++found->questions;
+  found->sum += value;
+  found->judged = found->judged && judged;
+}
+
+/// Answers of any evaluation that gives hits or scores; those with neither (a generation) are left out.
+void read_scores(EvalData& eval, const std::string& path) {
+  std::map<int64_t, std::vector<ScoreGroup>> lengths;  // by the power of two at or above
+  for_each_json_line(path, [&](Json& line, int64_t number) {
+    const std::string where = fmt::format("{}:{}", path, number);
+    const bool judged = line.contains("hit");
+    if (!judged && !line.contains("score")) return;
+    const double value = judged ? (flag(line, "hit", where) ? 1.0 : 0.0) : json_number(line, "score", where);
+    add_score(eval.by_task, group_name(line, where), value, judged);
+    const int64_t tokens = json_int(line, "prompt_tokens", where);
+    const auto top =
+        static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(tokens, 1024, int64_t{1} << 40))));
+    add_score(lengths[top], fmt::format("up to {}K tokens", top / 1024), value, judged);
+  });
+  for (auto& [top, groups] : lengths) eval.by_prompt_tokens.push_back(std::move(groups.front()));
 }
 
 void read_positions(EvalData& eval, const std::string& path) {
@@ -255,6 +290,8 @@ EvalData read_eval(const std::string& directory) {
     eval.depths = integers(eval.config, "depths", config_path);
     if (has_file(folder / "answers.jsonl")) read_answers(eval, (folder / "answers.jsonl").string());
   }
+  if (!eval.is_grid() && eval.kind != "ppl" && has_file(folder / "answers.jsonl"))
+    read_scores(eval, (folder / "answers.jsonl").string());
   if (eval.kind == "ppl") {
     read_positions(eval, (folder / "metrics.json").string());
     read_paired(eval, (folder / "metrics.json").string());

@@ -64,6 +64,14 @@ struct PairedLosses {
   double high = 0;
 };
 
+/// Answers that belong together: a task, questions of so many topics, prompts of like length.
+struct ScoreGroup {
+  std::string name;
+  int64_t questions = 0;
+  double sum = 0;      ///< hits, or scores
+  bool judged = true;  ///< each answer is a hit or a miss
+};
+
 struct PlannedBytes {
   std::string name;
   std::string use;
@@ -82,6 +90,8 @@ struct EvalData {
   std::vector<GridAnswer> answers;
   std::vector<BucketLoss> by_position;
   std::optional<PairedLosses> paired;
+  std::vector<ScoreGroup> by_task;           ///< of what is neither a grid nor a loss; one group where it has no parts
+  std::vector<ScoreGroup> by_prompt_tokens;  ///< in powers of two
 
   bool is_grid() const { return kind == "needle" || kind == "passkey"; }
   bool is_done() const { return !metrics.empty(); }

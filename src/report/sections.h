@@ -35,6 +35,8 @@ void write_grid_section(Html& html, const Runs& runs, const std::string& name);
 /// Grids of the same kind as another, such as needles of one's own beside the published one: one table for all of them.
 void write_more_grids_section(Html& html, const Runs& runs, const std::vector<std::string>& names);
 void write_loss_section(Html& html, const Runs& runs, const std::string& name);
+/// Hits and mean scores of evaluations of any other kind.
+void write_scores_section(Html& html, const Runs& runs, const std::vector<std::string>& names);
 void write_training_section(Html& html, const RunData& run);
 void write_memory_section(Html& html, const RunData& run);
 void write_runs_section(Html& html, const Runs& runs);

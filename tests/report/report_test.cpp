@@ -273,6 +273,36 @@ TEST_F(ReportTest, NeedlesOfOnesOwnShareATable) {
   EXPECT_HAS(html, "1 of 3");  // base, the one it has
 }
 
+TEST_F(ReportTest, ScoresOfOtherEvaluations) {
+  const auto put = [&](const std::string& run, int hits) {
+    runs_.write(run + "/eval/ruler/config.json", R"({"task": "ruler"})");
+    std::string lines;
+    for (int i = 0; i < 8; ++i) {
+      lines += fmt::format(R"({{"id": "r{}", "task": "{}", "prompt_tokens": {}, "hit": {}, "score": {}}})", i,
+                           i % 2 == 0 ? "vt" : "cwe", i < 4 ? 900 : 4097, i < hits, i < hits ? 1 : 0.25) +
+               "\n";
+    }
+    runs_.write(run + "/eval/ruler/answers.jsonl", lines);
+  };
+  put("base", 2);
+  put("tuned", 7);
+  runs_.write("tuned/eval/longbench/config.json", R"({"task": "longbench"})");
+  runs_.write("tuned/eval/longbench/answers.jsonl", R"({"id": "a", "task": "qasper", "prompt_tokens": 5000, "score": 0.125})"
+                                                    "\n");
+  const std::string html = page(runs_);
+  expect_well_formed(html);
+  EXPECT_HAS(html, "2 of 8 (25.0 %)");
+  EXPECT_HAS(html, "7 of 8 (87.5 %)");
+  EXPECT_HAS(html, "4 of 4 (100.0 %)");  // vt, tuned: questions 0, 2, 4, 6
+  EXPECT_HAS(html, "up to 1K tokens");
+  EXPECT_HAS(html, "up to 8K tokens");
+  EXPECT_HAS(html, "0.125 over 1");
+  EXPECT_HAS(html, "tuned has not ended.");
+  runs_.write("base/eval/ruler/answers.jsonl", R"({"id": "a", "hit": 3, "prompt_tokens": 5000})"
+                                               "\n");
+  EXPECT_HAS(error_of([&] { page(runs_); }), "answers.jsonl:1");
+}
+
 TEST_F(ReportTest, ManyStepsStaySmall) {
   std::string lines;
   for (int step = 1; step <= 30000; ++step)

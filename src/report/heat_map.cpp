@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <numbers>
@@ -24,7 +25,15 @@ constexpr double kInch = 72;  // points
 constexpr double kWidth = 17.5 * kInch;
 constexpr double kHeight = 8 * kInch;
 constexpr double kPixelsPerInch = 100;
-constexpr const char* kFont = "DejaVu Sans";
+
+/// A machine that never draws (a GPU node with a bundle) may have no fonts: there Cairo's own strokes, instead of fontconfig's
+/// complaint.
+const char* font_family() {
+  std::error_code error;
+  const bool has_fonts = std::getenv("FONTCONFIG_FILE") != nullptr || std::getenv("FONTCONFIG_PATH") != nullptr ||
+                         std::filesystem::exists("/etc/fonts/fonts.conf", error);
+  return has_fonts ? "DejaVu Sans" : "@cairo:";
+}
 
 using SurfacePtr = std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)>;
 using ContextPtr = std::unique_ptr<cairo_t, decltype(&cairo_destroy)>;
@@ -66,7 +75,7 @@ class Drawing {
   void draw() {
     cairo_set_source_rgb(cr_, 1, 1, 1);
     cairo_paint(cr_);
-    cairo_select_font_face(cr_, kFont, CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_select_font_face(cr_, font_family(), CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
     cells();
     labels();
     colour_bar();

@@ -5,7 +5,8 @@
 
 MMLU: 100 questions spread over the file: the answers, and the four letters' negative log-likelihoods to 1e-3 (a logit of f32 carries
 some 5e-5; the sum over the vocabulary no more). Greedy answers of 50 questions, 32 tokens each: equal token by token, but where the
-two best logits of transformers lie within 1e-3 of each other. Prompts are written out here and tokenised by `tokenizers`, not by
+two best logits of transformers lie within 1e-3 of each other. With --examples dev.json, the first 20 questions of --mmlu with five shots: the
+seconds of `eval mmlu`, which reads a subject's shots once, and of transformers' generate (one new token, one question at a time), and the answers of both. Prompts are written out here and tokenised by `tokenizers`, not by
 tenfold. Exit 1 on a difference.
 """
 import argparse
@@ -13,6 +14,8 @@ import json
 import pathlib
 import subprocess
 import sys
+import tempfile
+import time
 
 import numpy as np
 import torch
@@ -94,10 +97,48 @@ def check_greedy(model, tokenizer, rows, args):
     return equal + ties == 50
 
 
+def shots_message(row, examples):
+    subject = row["subject"].replace("_", " ")
+    text = f"The following are multiple choice questions (with answers) about {subject}.\n\n"
+    for shot in examples:
+        text += mmlu_message(shot).split("\n\n", 1)[1] + f" {'ABCD'[shot['answer']]}\n\n"
+    return text + mmlu_message(row).split("\n\n", 1)[1]
+
+
+@torch.no_grad()
+def compare_times(model, tokenizer, rows, args):
+    work = pathlib.Path(args.work) / "timed"
+    work.mkdir(parents=True, exist_ok=True)
+    shots = {}
+    for line in open(args.examples, encoding="utf-8"):
+        shot = json.loads(line)
+        shots.setdefault(shot["subject"], []).append(shot)
+    data = work / "questions.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows[:20]))
+    out = pathlib.Path(tempfile.mkdtemp(dir=work))
+    subprocess.run([args.tenfold, "eval", "mmlu", "--model", args.gguf, "--data", str(data), "--examples", args.examples, "--few-shot", "5", "--compute-dtype", "f32",
+                    "--device", "cpu", "--out", str(out)], check=True)
+    lines = {a["id"]: a for a in map(json.loads, (out / "eval/mmlu/answers.jsonl").read_text().splitlines())}
+    timing = json.loads((out / "eval/mmlu/metrics.json").read_text())["timing"]
+    letters = [tokenizer.encode(c).ids[0] for c in "ABCD"]
+    begin, equal, lengths = time.monotonic(), 0, 0
+    for row in rows[:20]:
+        ids = tokenizer.encode(chat(shots_message(row, shots[row["subject"]][:5]))).ids
+        result = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), max_new_tokens=1, do_sample=False,
+                                output_logits=True, return_dict_in_generate=True)
+        ours = lines[f"mmlu-{row['query_id']}"]
+        lengths += ours["prompt_tokens"] == len(ids)
+        equal += ours["output"] == int(result.logits[0][0, letters].argmax())
+    theirs, seconds = time.monotonic() - begin, timing["prefill_seconds"]
+    print(f"five shots, 20 questions: tenfold {seconds:.1f} s, transformers' generate {theirs:.1f} s ({theirs / seconds:.2f}x); {equal} answers and {lengths} lengths equal")
+    return equal == 20 and lengths == 20
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name in ("gguf", "tenfold", "mmlu", "work"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--examples", help="MMLU's dev.json: also compare the time of five-shot questions")
     parser.add_argument("--answers", help="answers.jsonl of a run over the whole of --mmlu in f32; without it the run is made")
     args = parser.parse_args()
     pathlib.Path(args.work).mkdir(parents=True, exist_ok=True)
@@ -112,6 +153,8 @@ def main():
     tokenizer = golden.tokenizer_of(reader)
     good = check_mmlu(model, tokenizer, rows, stored)
     good = check_greedy(model, tokenizer, rows, args) and good
+    if args.examples is not None:
+        good = compare_times(model, tokenizer, rows, args) and good
     print("torch", torch.__version__, "transformers", golden.transformers.__version__)
     sys.exit(0 if good else 1)
 

@@ -3,6 +3,7 @@
 #include "cli/model_support.h"
 
 #include "core/error.h"
+#include "data/record.h"
 #include "data/text_corpus.h"
 #include "format/names.h"
 #include "train/schedule.h"
@@ -92,8 +93,17 @@ void declare_learning(OptionTable& table, LearningOptions& options) {
       "distill-text", options.distill_text, "PATH...",
       "Ordinary text (files or folders of *.txt and *.md): a window a step is read by the untouched model at its own RoPE, "
       "too, and KL(base || tuned) is held down, so that short texts are not forgotten");
+  table.add_many(
+      "distill-data", options.distill_data, "PATH...",
+      "Short conversations (as --data; the last turn may be the user's) that a step takes instead of a window of text: what the "
+      "untouched model would say in its chat template is held, too. The positions before answers are always compared");
+  table.add("distill-data-share", options.distill_data_share, "X",
+            "Of the steps, those that take a conversation, where both are given");
+  table.add("distill-data-tokens", options.distill_data_tokens, "N",
+            "Positions compared a conversation, those before answers among them; 0: as many as --distill-tokens");
   table.add("distill-weight", options.distill_weight, "X", "Weight of the mean KL in the loss");
-  table.add_many("distill-lengths", options.distill_lengths, "N,...", "Tokens of a window, drawn a step");
+  table.add_many("distill-lengths", options.distill_lengths, "N,...",
+                 "Tokens of a window, drawn a step; no conversation may be longer");
   table.add("distill-tokens", options.distill_tokens, "N", "Positions compared a window; 0: all, up to 8192");
 }
 
@@ -122,6 +132,9 @@ void check_learning(const LearningOptions& options, std::vector<std::string>& er
   at_least(errors, "lm-loss-tokens", static_cast<double>(options.lm_loss_tokens), 0);
   at_least(errors, "distill-weight", options.distill_weight, 0);
   at_least(errors, "distill-tokens", static_cast<double>(options.distill_tokens), 0);
+  at_least(errors, "distill-data-tokens", static_cast<double>(options.distill_data_tokens), 0);
+  if (!(options.distill_data_share >= 0 && options.distill_data_share <= 1))
+    errors.push_back(fmt::format("--distill-data-share: expected 0 to 1, got {}", options.distill_data_share));
   if (options.distill_lengths.empty()) errors.push_back("--distill-lengths: a length is missing");
   for (const int64_t length : options.distill_lengths) at_least(errors, "distill-lengths", static_cast<double>(length), 2);
   at_least(errors, "checkpoint-every", static_cast<double>(options.checkpoint_every), 0);
@@ -183,16 +196,29 @@ void add_train_plan(Context& context, const Device& device, const TrainPlan& pla
   if (device.kind() != DeviceKind::kCpu) context.summary["planned_pinned_bytes"] = plan.host.total();
 }
 
-DistillOptions distill_of(const LearningOptions& options, const Tokenizer& tokenizer, const RopeConfig& base_rope) {
+DistillOptions distill_of(const LearningOptions& options, const Tokenizer& tokenizer, const ChatTemplate& chat,
+                          const std::string& data_root, uint64_t seed, const RopeConfig& base_rope) {
   DistillOptions distill;
-  if (options.distill_text.empty()) return distill;
+  if (options.distill_text.empty() && options.distill_data.empty()) return distill;
   distill.weight = options.distill_weight;
   distill.lengths = options.distill_lengths;
   distill.tokens = options.distill_tokens;
+  distill.record_share = options.distill_data_share;
+  distill.record_tokens = options.distill_data_tokens;
   distill.base_rope = base_rope;
-  for (const TextDocument& document : load_text(options.distill_text)) {
-    const std::vector<int32_t> ids = tokenizer.encode(document.text);
-    distill.text.insert(distill.text.end(), ids.begin(), ids.end());
+  if (!options.distill_text.empty()) {
+    for (const TextDocument& document : load_text(options.distill_text)) {
+      const std::vector<int32_t> ids = tokenizer.encode(document.text);
+      distill.text.insert(distill.text.end(), ids.begin(), ids.end());
+    }
+  }
+  if (!options.distill_data.empty()) {
+    for (const Record& record : load_records(options.distill_data, data_root, seed, Unanswered::kAllow)) {
+      if (record.messages.empty())
+        throw_input("--distill-data: {}: expected a conversation, got a text; --distill-text takes those", where(record));
+      distill.records.push_back(distill_record(encode_record(record, tokenizer, chat, /*add_generation_prompt=*/true),
+                                               record.messages.back().role != "assistant", where(record)));
+    }
   }
   return distill;
 }

@@ -3,6 +3,7 @@
 #include "cli/options.h"
 #include "cli/verb.h"
 #include "model/adapter.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "train/trainer.h"
 
@@ -48,6 +49,9 @@ struct LearningOptions {
   std::string adapter_dtype = "f32";
   std::string offload = "auto";
   std::vector<std::string> distill_text;
+  std::vector<std::string> distill_data;
+  double distill_data_share = 0.5;
+  int64_t distill_data_tokens = 0;
   double distill_weight = 1;
   std::vector<int64_t> distill_lengths = {512, 1024, 2048, 4096};
   int64_t distill_tokens = 1024;
@@ -64,8 +68,11 @@ void print_train_plan(Console& console, const Device& device, const TrainPlan& p
 /// planned_host_bytes, planned_gpu_bytes and, beside a GPU, planned_pinned_bytes of a summary.
 void add_train_plan(Context& context, const Device& device, const TrainPlan& plan);
 
-/// Self-distillation as the options say it; off without --distill-text. `base_rope`: the model's own.
-DistillOptions distill_of(const LearningOptions& options, const Tokenizer& tokenizer, const RopeConfig& base_rope);
+/// Self-distillation as the options say it; off without --distill-text and --distill-data. `base_rope`: the model's own.
+/// `data_root` and `seed` are those of --data. InputError: a record that is no conversation, or what load_records and
+/// check_distillation refuse.
+DistillOptions distill_of(const LearningOptions& options, const Tokenizer& tokenizer, const ChatTemplate& chat,
+                          const std::string& data_root, uint64_t seed, const RopeConfig& base_rope);
 
 /// All but `out`, `compute`, `chat_template` and `distill`.
 TrainOptions train_options_of(const LearningOptions& options, const CommonOptions& common);

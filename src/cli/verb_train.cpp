@@ -75,7 +75,11 @@ class TrainVerb final : public Verb {
     options.out = out_;
     options.compute = loaded.compute;
     options.chat_template = corpus.chat_template;
-    options.distill = distill_of(learning_, load_tokenizer(model_.model), loaded.own_rope);
+    const Tokenizer tokenizer = load_tokenizer(model_.model);
+    options.distill =
+        distill_of(learning_, tokenizer, load_chat_template(model_, tokenizer), data_root_, options.seed, loaded.own_rope);
+    check_distillation(options.distill, loaded.model.config().vocabulary);
+    note_distillation(context, options.distill);
     decide_steps(options, static_cast<int64_t>(corpus.examples.size()));
     if (!loaded.adapter) loaded.adapter = Adapter::create(*loaded.device, loaded.model, lora_of(lora_), options.seed);
     std::optional<HeldNeedles> held;
@@ -138,6 +142,15 @@ class TrainVerb final : public Verb {
     return corpus;
   }
 
+  static void note_distillation(Context& context, const DistillOptions& distill) {
+    if (distill.records.empty() || distill.weight == 0) return;
+    size_t tokens = 0;
+    for (const DistillRecord& record : distill.records) tokens += record.ids.size();
+    const double share = distill.text.empty() ? 1.0 : distill.record_share;
+    context.console.note(fmt::format("self-distillation: {} conversations of {} tokens together, in {:.0f} % of the steps",
+                                     distill.records.size(), tokens, 100 * share));
+  }
+
   void decide_steps(TrainOptions& options, int64_t records) const {
     const int64_t a_step = options.batch * options.accumulation;
     if (options.steps == 0) {
@@ -152,7 +165,8 @@ class TrainVerb final : public Verb {
   void write_config(const Context& context, const LoadedModel& loaded, const TrainPlan& plan) const {
     make_directories(out_);
     std::vector<std::string> inputs = {model_.model};
-    for (const std::string& path : data_) inputs.push_back(path);
+    for (const auto* paths : {&data_, &learning_.distill_text, &learning_.distill_data})
+      inputs.insert(inputs.end(), paths->begin(), paths->end());
     std::vector<std::string> facts = {fmt::format("model fingerprint {:016x}", loaded.model.fingerprint()),
                                       fmt::format("RoPE {}", rope_text(loaded.model.config().rope)),
                                       fmt::format("compute {}, {} threads", name_of(loaded.compute), loaded.device->threads()),
@@ -176,7 +190,7 @@ class TrainVerb final : public Verb {
     Progress progress(context.console, "training", trainer.total_steps(), "steps");
     progress.update(from);
     int64_t tokens_here = 0;
-    const bool distills = !learning_.distill_text.empty() && learning_.distill_weight > 0;
+    const bool distills = (!learning_.distill_text.empty() || !learning_.distill_data.empty()) && learning_.distill_weight > 0;
     callbacks.on_step = [&](const StepMetrics& m, int64_t) {
       tokens_here += m.tokens;
       progress.update(m.step, fmt::format("loss {:.4f} (answers {:.4f}, text {:.4f}{})  {} tokens at {:.0f}/s", m.loss,

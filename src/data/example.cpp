@@ -49,7 +49,7 @@ void keep_pieces(const Example& example, bool is_text, int64_t max_length, std::
 
 }  // namespace
 
-Example encode_record(const Record& record, const Tokenizer& tokenizer, const ChatTemplate& chat) {
+Example encode_record(const Record& record, const Tokenizer& tokenizer, const ChatTemplate& chat, bool add_generation_prompt) {
   Example example;
   if (tokenizer.adds_bos() && tokenizer.bos_id() >= 0) append(example, {tokenizer.bos_id()}, TokenKind::kNone);
   if (record.messages.empty()) {
@@ -57,7 +57,7 @@ Example encode_record(const Record& record, const Tokenizer& tokenizer, const Ch
   } else {
     std::vector<ChatSpan> spans;
     try {
-      spans = chat.render(record.messages, /*add_generation_prompt=*/false);
+      spans = chat.render(record.messages, add_generation_prompt && record.messages.back().role != "assistant");
     } catch (const InputError& fault) {
       throw_input("{}: {}", where(record), fault.what());
     }

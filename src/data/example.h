@@ -22,8 +22,10 @@ struct Example {
 
 /// Tokens of one record. Each span of the rendered conversation is encoded on its own, so that a token is either all answer or
 /// all document; an answer's end-of-turn token belongs to it. BOS comes first where the tokenizer adds it. Text of special tokens
-/// is parsed as Hugging Face does, in content too. InputError (file and line) when the template cannot express the turns.
-Example encode_record(const Record& record, const Tokenizer& tokenizer, const ChatTemplate& chat);
+/// is parsed as Hugging Face does, in content too. With `add_generation_prompt`, a conversation that ends with the user's turn
+/// goes on to where the answer begins. InputError (file and line) when the template cannot express the turns.
+Example encode_record(const Record& record, const Tokenizer& tokenizer, const ChatTemplate& chat,
+                      bool add_generation_prompt = false);
 
 /// What to do with a record of more than max_length tokens.
 enum class TooLong : uint8_t { kError, kDrop, kSplit };

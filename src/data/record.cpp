@@ -67,7 +67,7 @@ ChatMessage message_of(const Json& turn, int64_t index, const std::string& at) {
   return message;
 }
 
-void check_turns(const std::vector<ChatMessage>& messages, const std::string& at) {
+void check_turns(const std::vector<ChatMessage>& messages, Unanswered unanswered, const std::string& at) {
   if (messages.empty()) throw_input("{}: 'conversations' is empty", at);
   if (messages[0].role == "assistant")
     throw_input("{}: turn 1: the first turn must be the user's (or system), got assistant", at);
@@ -76,10 +76,11 @@ void check_turns(const std::vector<ChatMessage>& messages, const std::string& at
     if (i > 0 && messages[i].role == "system") throw_input("{}: turn {}: a system turn may only come first", at, i + 1);
     answered = answered || messages[i].role == "assistant";
   }
-  if (!answered) throw_input("{}: no assistant turn, so there is nothing to learn from it", at);
+  if (!answered && unanswered == Unanswered::kError)
+    throw_input("{}: no assistant turn, so there is nothing to learn from it", at);
 }
 
-Record record_of(const Json& object, const std::string& file, int64_t line) {
+Record record_of(const Json& object, Unanswered unanswered, const std::string& file, int64_t line) {
   Record record{{}, {}, file, line};
   const std::string at = where(record);
   if (!object.is_object()) throw_input("{}: expected an object, got {}", at, object.type_name());
@@ -97,7 +98,7 @@ Record record_of(const Json& object, const std::string& file, int64_t line) {
   if (!turns->is_array()) throw_input("{}: 'conversations': expected an array of turns, got {}", at, turns->type_name());
   for (const Json& turn : *turns)
     record.messages.push_back(message_of(turn, static_cast<int64_t>(record.messages.size()) + 1, at));
-  check_turns(record.messages, at);
+  check_turns(record.messages, unanswered, at);
   return record;
 }
 
@@ -110,14 +111,14 @@ bool begins_with_bracket(const std::string& file) {
   return false;
 }
 
-void read_file(const std::string& file, std::vector<Record>& to) {
+void read_file(const std::string& file, Unanswered unanswered, std::vector<Record>& to) {
   const size_t before = to.size();
   if (begins_with_bracket(file)) {
     const Json array = parse_json(read_text_file(file), file);
     int64_t index = 0;
-    for (const Json& object : array) to.push_back(record_of(object, file, ++index));
+    for (const Json& object : array) to.push_back(record_of(object, unanswered, file, ++index));
   } else {
-    for_each_json_line(file, [&](Json& object, int64_t line) { to.push_back(record_of(object, file, line)); });
+    for_each_json_line(file, [&](Json& object, int64_t line) { to.push_back(record_of(object, unanswered, file, line)); });
   }
   if (to.size() == before) throw_input("{}: the file holds no record", file);
 }
@@ -141,13 +142,14 @@ void sample(std::vector<Record>& records, int64_t count, uint64_t seed, uint64_t
 
 std::string where(const Record& record) { return fmt::format("{}:{}", record.source, record.line); }
 
-std::vector<Record> load_records(std::span<const std::string> specs, const std::string& data_root, uint64_t seed) {
+std::vector<Record> load_records(std::span<const std::string> specs, const std::string& data_root, uint64_t seed,
+                                 Unanswered unanswered) {
   if (specs.empty()) throw_input("no training data: give --data with at least one file or folder");
   std::vector<Record> all;
   for (size_t place = 0; place < specs.size(); ++place) {
     const Spec spec = parse_spec(specs[place], data_root);
     std::vector<Record> records;
-    for (const std::string& file : files_at(spec.path, "data", {".jsonl", ".json"})) read_file(file, records);
+    for (const std::string& file : files_at(spec.path, "data", {".jsonl", ".json"})) read_file(file, unanswered, records);
     if (spec.count && *spec.count > static_cast<int64_t>(records.size()))
       spdlog::warn("data '{}': {} records asked for, all {} taken", specs[place], *spec.count, records.size());
     if (spec.count) sample(records, *spec.count, seed, place);

@@ -177,16 +177,16 @@ void TrainingPass::base_hidden(Exec& exec, std::span<const int64_t> rows, const 
 // With e = softmax(h W^T) W, the logits being linear in h: KL(base || tuned) = (h_base - h) . e_base - lse_base + lse, and its
 // gradient in h is e - e_base. cross_entropy gives e - W[target] and lse - h . W[target]; with the same targets for both,
 // W[target] cancels: KL = (h_base - h) . d_base + nll - nll_base, gradient d - d_base. Any target would do; the next token's nll
-// means something.
+// means something, and after the last token (a generation prompt's) stands the last again.
 double TrainingPass::distill(Exec& exec, std::span<const int32_t> window, std::span<const int64_t> rows,
                              const RopeConfig& base_rope, double weight, uint64_t dropout_stream, const TensorView& gradients) {
   const ModelConfig& c = model_.config();
   const auto n = static_cast<int64_t>(rows.size());
   const auto real = static_cast<int64_t>(window.size());
-  TENFOLD_CHECK(n > 0 && rows.back() + 1 < real && weight > 0, "{} rows of {} tokens, weight {}", n, real, weight);
+  TENFOLD_CHECK(n > 0 && rows.back() < real && weight > 0, "{} rows of {} tokens, weight {}", n, real, weight);
   const int64_t tokens = begin(window);
   std::vector<int32_t> targets;
-  for (const int64_t row : rows) targets.push_back(window[static_cast<size_t>(row + 1)]);
+  for (const int64_t row : rows) targets.push_back(window[static_cast<size_t>(std::min(row + 1, real - 1))]);
   nll_.resize(rows.size());
   teacher_nll_.resize(rows.size());
 

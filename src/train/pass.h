@@ -33,7 +33,7 @@ class TrainingPass {
   LossSums record(Exec& exec, const Example& example, const LossPositions& loss, std::span<const float> weights,
                   uint64_t dropout_stream, const TensorView& gradients);
 
-  /// Self-distillation: adds the gradient of weight * the sum over `rows` of KL(base || tuned) on a window of text. The base is
+  /// Self-distillation: adds the gradient of weight * the sum over `rows` of KL(base || tuned) on a window. The base is
   /// the model without the adapter at RoPE `base_rope`, so what is held is how it reads a short text as it was made to. Returns
   /// the sum of KL.
   double distill(Exec& exec, std::span<const int32_t> window, std::span<const int64_t> rows, const RopeConfig& base_rope,

@@ -121,35 +121,25 @@ struct Trainer::Impl {
     const auto meet = [&](int64_t length) { lengths.insert(round_up(length, device.row_multiple())); };
     for (int64_t s = 0; s < std::min(steps, order.steps_per_epoch()); ++s)
       for (const int64_t r : order.batch(s)) meet(static_cast<int64_t>(examples[static_cast<size_t>(r)].ids.size()));
-    if (options.distill.weight > 0) std::for_each(options.distill.lengths.begin(), options.distill.lengths.end(), meet);
+    for (const int64_t length : distill_lengths(options.distill)) meet(length);
     for (const int64_t n : lengths) ops::attention_prepare(exec, n, n, c.heads, c.kv_heads, c.head_dim, /*training=*/true);
   }
 
   /// Everything that can be refused is, before memory is taken.
   TrainSizes checked_sizes() const {
     check_ids();
-    check_distillation();
+    check_distilled_head();
+    check_distillation(options.distill, model.config().vocabulary);
     TrainSizes out = train_sizes(examples, options, model.weight_bytes());
     out.longest = round_up(out.longest, device.row_multiple());
     return out;
   }
   bool with_documents() const { return options.lm_loss_weight != 0; }
 
-  void check_distillation() const {
-    const DistillOptions& d = options.distill;
-    if (d.weight == 0) return;
+  void check_distilled_head() const {
+    if (options.distill.weight == 0) return;
     if (adapter.config().train_head || (adapter.config().train_embed_tokens && adapter.config().tie_embeddings))
       throw_input("self-distillation holds the hidden states under one head: it does not go with a trained lm_head");
-    if (static_cast<int64_t>(d.text.size()) < distill_length(d)) {
-      throw_input("--distill-text has {} tokens, and a window takes {}: give more text or shorter --distill-lengths",
-                  d.text.size(), distill_length(d));
-    }
-    for (const int32_t id : d.text) {
-      if (id < 0 || id >= model.config().vocabulary) {
-        throw_input("--distill-text: token id {} is outside the model's vocabulary of {}; the tokenizer belongs to another model",
-                    id, model.config().vocabulary);
-      }
-    }
   }
 
   void check_ids() const {
@@ -201,7 +191,7 @@ struct Trainer::Impl {
     metrics.lm_loss = documents > 0 ? total.documents / static_cast<double>(documents) : 0.0;
     metrics.loss = metrics.answer_loss + options.lm_loss_weight * metrics.lm_loss;
     if (options.distill.weight > 0) {
-      metrics.distill_loss = distill(at_step);
+      distill(at_step, metrics);
       metrics.loss += options.distill.weight * metrics.distill_loss;
     }
     metrics.seconds = seconds_since(start);
@@ -209,14 +199,15 @@ struct Trainer::Impl {
   }
 
   /// The mean KL of the step's window.
-  double distill(int64_t at_step) {
+  void distill(int64_t at_step, StepMetrics& metrics) {
     const DistillOptions& d = options.distill;
     const DistillWindow window = distill_window(d, options.seed, at_step);
     const auto rows = static_cast<double>(window.rows.size());
     const double sum = pass.distill(exec, window.ids, window.rows, d.base_rope, d.weight / rows,
                                     dropout_stream(kDistillRecord, at_step), flat_gradients());
     mark_met(window.ids);
-    return sum / rows;
+    metrics.distill_loss = sum / rows;
+    metrics.distill_record = window.record;
   }
 
   /// Clip, AdamW. Returns the gradient norm before clipping.
@@ -287,10 +278,9 @@ struct Trainer::Impl {
         fmt::format("{} {} {} {} {}", options.weight_decay, options.beta1, options.beta2, options.eps, options.max_grad_norm);
     run["loss"] = fmt::format("{} {}", options.lm_loss_weight, options.lm_loss_tokens);
     if (options.distill.weight > 0) {
-      uint64_t text = options.distill.text.size();
-      for (const int32_t id : options.distill.text) text = mix64(text, static_cast<uint64_t>(id));
-      run["distillation"] = fmt::format("{} {} {} {:016x}", options.distill.weight, options.distill.tokens,
-                                        fmt::join(options.distill.lengths, ","), text);
+      const DistillOptions& d = options.distill;
+      run["distillation"] = fmt::format("{} {} {} {:016x}", d.weight, d.tokens, fmt::join(d.lengths, ","), distill_hash(d));
+      if (!d.records.empty()) run["distilled records"] = fmt::format("{} {}", d.record_share, d.record_tokens);
     }
     run["order"] = fmt::format("{} {} {}", options.seed, options.shuffle, options.group_by_length);
     run["lora"] = fmt::format("{} {} {} {} {} {}", l.r, l.alpha, l.dropout, l.rslora, l.targets.size(), adapter.elements());
@@ -421,6 +411,7 @@ struct Trainer::Impl {
     line["answer_loss"] = s.answer_loss;
     line["lm_loss"] = s.lm_loss;
     line["distill_loss"] = s.distill_loss;
+    if (s.distill_record >= 0) line["distill_record"] = s.distill_record;
     line["learning_rate"] = s.learning_rate;
     line["grad_norm"] = s.grad_norm;
     line["tokens"] = s.tokens;

@@ -64,7 +64,8 @@ struct StepMetrics {
   double loss = 0;
   double answer_loss = 0;
   double lm_loss = 0;
-  double distill_loss = 0;  ///< mean KL(base || tuned) of the step's window
+  double distill_loss = 0;      ///< mean KL(base || tuned) of the step's window
+  int64_t distill_record = -1;  ///< which record the window is; -1: of the text
   double learning_rate = 0;
   double grad_norm = 0;
   int64_t tokens = 0;  ///< of this step

@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "format/atomic_file.h"
 #include "format/names.h"
+#include "synth/chats.h"
 #include "synth/synthesize.h"
 
 #include <filesystem>
@@ -18,6 +19,7 @@ class DataSynthVerb final : public Verb {
   std::string examples() const override {
     return "  tenfold data synth --model SmolLM2.gguf --text novels/ --records 60 --min-length 1K --max-length 8K --output "
            "train.jsonl\n"
+           "  tenfold data synth --model SmolLM2.gguf --text novels/ --chat --records 2000 --output chat.jsonl\n"
            "The model gives the tokenizer and the template that lengths are counted with; its weights are not read.\n";
   }
   void declare(OptionTable& table) override {
@@ -27,6 +29,10 @@ class DataSynthVerb final : public Verb {
         .required = true;
     table.add("output", output_, "FILE", "JSON lines to write").required = true;
     table.add("records", options_.records, "N", "Records to make");
+    table.add_switch(
+        "chat", chat_,
+        "Short conversations instead, for train --distill-data: choices, yes or no, instructions on a paragraph, sums, "
+        "meanings, talk; 30 to 600 tokens");
     table.add("min-length", options_.min_length, "N", "Least tokens of a record, template included");
     table.add("max-length", options_.max_length, "N", "Most tokens of a record");
     table.add("length-distribution", options_.lengths, "NAME",
@@ -43,7 +49,13 @@ class DataSynthVerb final : public Verb {
     table.add("share-passages", options_.shares.passages, "X", "Passages of the text to complete");
     table.add("share-quoted", options_.quoted, "X", "Of the answers about facts: that quote the sentence as the text has it");
   }
-  void check(const OptionTable&, std::vector<std::string>& errors) const override {
+  void check(const OptionTable& table, std::vector<std::string>& errors) const override {
+    for (const Option& option : table.all()) {
+      const bool shapes = option.name.starts_with("share-") || option.name.ends_with("-length") ||
+                          option.name.ends_with("-questions") || option.name == "length-distribution";
+      if (chat_ && shapes && option.given())
+        errors.push_back(fmt::format("--{}: belongs to long records; --chat has no such choice", option.name));
+    }
     if (options_.records < 1) errors.push_back(fmt::format("--records: expected 1 or more, got {}", options_.records));
     if (options_.min_length > options_.max_length) {
       errors.push_back(fmt::format("--min-length {} is above --max-length {}", options_.min_length, options_.max_length));
@@ -61,30 +73,42 @@ class DataSynthVerb final : public Verb {
     options.unwrap = unwrap_ == "auto" ? Unwrap::kAuto : (unwrap_ == "always" ? Unwrap::kAlways : Unwrap::kNever);
     if (context.common.dry_run) return 0;
     std::string lines;
-    SynthReport report;
-    {
+    const auto made_by = [&](const auto& make) {
       Progress progress(context.console, "making", options.records, "records");
       int64_t made = 0;
-      report = synthesize(options, tokenizer, chat, [&](const Json& record) {
+      return make([&](const Json& record) {
         lines += record.dump() + "\n";
         progress.update(++made);
       });
+    };
+    if (chat_) {
+      const ChatOptions chats{options.texts, options.unwrap, options.records, options.seed};
+      const ChatReport report = made_by([&](const auto& sink) { return synthesize_chats(chats, tokenizer, chat, sink); });
+      write(lines);
+      print(context, report, kChatKinds, [](int kind) { return name_of(static_cast<ChatKind>(kind)); });
+    } else {
+      const SynthReport report = made_by([&](const auto& sink) { return synthesize(options, tokenizer, chat, sink); });
+      write(lines);
+      print(context, report, kAskKinds, [](int kind) { return name_of(static_cast<AskKind>(kind)); });
     }
-    const std::filesystem::path folder = std::filesystem::path(output_).parent_path();
-    if (!folder.empty()) make_directories(folder.string());
-    write_file_atomically(output_, lines);
-    print(context, report);
     return 0;
   }
 
  private:
-  void print(Context& context, const SynthReport& report) const {
+  void write(const std::string& lines) const {
+    const std::filesystem::path folder = std::filesystem::path(output_).parent_path();
+    if (!folder.empty()) make_directories(folder.string());
+    write_file_atomically(output_, lines);
+  }
+
+  template <typename Report, typename Name>
+  void print(Context& context, const Report& report, int kind_count, const Name& name_of_kind) const {
     context.console.line(fmt::format("{}: {} records of {} to {} tokens, {} tokens, from {} texts", output_, report.records,
                                      report.shortest, report.longest, report.tokens, report.documents));
     std::string kinds;
     Json by_kind = Json::object();
-    for (int k = 0; k < kAskKinds; ++k) {
-      const std::string_view kind = name_of(static_cast<AskKind>(k));
+    for (int k = 0; k < kind_count; ++k) {
+      const std::string_view kind = name_of_kind(k);
       kinds += fmt::format("{}{} {}", k == 0 ? "" : ", ", report.by_kind[k], kind);
       by_kind[std::string(kind)] = report.by_kind[k];
     }
@@ -106,6 +130,7 @@ class DataSynthVerb final : public Verb {
   SynthOptions options_;
   std::string output_;
   std::string unwrap_ = "auto";
+  bool chat_ = false;
 };
 
 }  // namespace

@@ -37,13 +37,16 @@ class FactMaker {
   /// Two to four sentences that belong together: several values of one key, two facts on one person, a link over two sentences.
   Fact multi();
 
+  /// Forgets which words the slots stand for, so that the next shape gets others.
+  void begin() { slots_.clear(); }
+  /// Replaces {slot}, {a:slot} (with article), {A:slot}, {C:slot} (capitalised); equal slots get equal words until begin().
+  std::string fill(std::string_view shape);
+
   /// How many shapes there are of each sort.
   static int64_t shape_count(bool number);
   static int64_t multi_shape_count();
 
  private:
-  /// Replaces {slot}, {a:slot} (with article), {C:slot} (capitalised). Equal slots of one fact get equal words.
-  std::string fill(std::string_view shape);
   const std::string& slot(const std::string& key);
   std::string make_slot(std::string_view base);
   std::string fresh_value(std::string_view base);

@@ -152,11 +152,13 @@ SynthRecord Synthesizer::make(int64_t index) const {
   throw_input("record {}: a question with its sentences is longer than {} tokens; raise --min-length", index, plan.target);
 }
 
-Json json_of(const SynthRecord& record) {
+Json json_of(std::span<const ChatMessage> messages) {
   Json turns = Json::array();
-  for (const ChatMessage& message : record.messages) turns.push_back(Json{{"role", message.role}, {"content", message.content}});
+  for (const ChatMessage& message : messages) turns.push_back(Json{{"role", message.role}, {"content", message.content}});
   return Json{{"conversations", std::move(turns)}};
 }
+
+Json json_of(const SynthRecord& record) { return json_of(record.messages); }
 
 SynthReport synthesize(const SynthOptions& options, const Tokenizer& tokenizer, const ChatTemplate& chat,
                        const std::function<void(const Json& record)>& sink) {

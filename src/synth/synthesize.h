@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -106,7 +107,8 @@ class Synthesizer {
   double bytes_per_token_ = 4.0;
 };
 
-/// The record in the published schema: {"conversations": [{"role", "content"}]}.
+/// A record in the published schema: {"conversations": [{"role", "content"}]}.
+Json json_of(std::span<const ChatMessage> messages);
 Json json_of(const SynthRecord& record);
 
 /// Loads the texts, makes all records in order and hands each to `sink`.

@@ -21,29 +21,9 @@ class DistillProgramTest : public testing::Test {
   }
   /// Three steps, with more options.
   Words train(const std::string& out, const Words& more) const {
-    Words words = {"train",
-                   "--model",
-                   model_,
-                   "--data",
-                   folder_ / "data.jsonl",
-                   "--out",
-                   folder_ / out,
-                   "--steps",
-                   "3",
-                   "--max-length",
-                   "512",
-                   "--learning-rate",
-                   "1e-2",
-                   "--lora-r",
-                   "4",
-                   "--seed",
-                   "3",
-                   "--threads",
-                   "1",
-                   "--distill-lengths",
-                   "64,640"};
+    Words words = {"--lora-r", "4", "--seed", "3", "--distill-lengths", "64,640"};
     words.insert(words.end(), more.begin(), more.end());
-    return words;
+    return tiny_training(model_, folder_ / "data.jsonl", folder_ / out, 3, words);
   }
   std::vector<Json> metrics(const std::string& out) const {
     std::vector<Json> lines;

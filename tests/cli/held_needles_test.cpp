@@ -65,36 +65,7 @@ class HeldNeedlesTest : public testing::Test {
     wording("b.json", " Oil is in it, not oil. ");
   }
   Words train(const std::string& out, const Words& more = {}) const {
-    Words words = {"train",
-                   "--model",
-                   model_,
-                   "--data",
-                   folder_ / "data.jsonl",
-                   "--out",
-                   folder_ / out,
-                   "--steps",
-                   "12",
-                   "--max-length",
-                   "512",
-                   "--learning-rate",
-                   "1e-2",
-                   "--lora-r",
-                   "8",
-                   "--lora-dropout",
-                   "0.1",
-                   "--threads",
-                   "1",
-                   "--lm-loss-weight",
-                   "0.3",
-                   "--lm-loss-tokens",
-                   "8",
-                   "--checkpoint-every",
-                   "2",
-                   "--seed",
-                   "3",
-                   "--resume"};
-    words.insert(words.end(), more.begin(), more.end());
-    return words;
+    return resumable_training(model_, folder_ / "data.jsonl", folder_ / out, 12, more);
   }
   Words held(const Words& more = {}) const {
     Words words = {"--held-needles",        folder_ / "held",

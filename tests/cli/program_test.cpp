@@ -36,27 +36,8 @@ class ProgramTest : public testing::Test {
     return all;
   }
   Words train(const std::string& out) const {
-    return {"train",
-            "--model",
-            model_,
-            "--data",
-            folder_ / "data.jsonl",
-            "--out",
-            folder_ / out,
-            "--steps",
-            "4",
-            "--max-length",
-            "512",
-            "--learning-rate",
-            "1e-2",
-            "--lora-r",
-            "4",
-            "--threads",
-            "1",
-            "--lm-loss-weight",
-            "0.3",
-            "--lm-loss-tokens",
-            "8"};
+    return tiny_training(model_, folder_ / "data.jsonl", folder_ / out, 4,
+                         {"--lora-r", "4", "--lm-loss-weight", "0.3", "--lm-loss-tokens", "8"});
   }
   /// Runs it, expects the exit code and the parts in stderr, and that nothing was written.
   void expect_refused(const Words& arguments, int code, const Words& parts) const {

@@ -20,34 +20,7 @@ class ResumeTest : public testing::Test {
     folder_.write("data.jsonl", tiny_records(12));
   }
   Words train(const std::string& out, int64_t steps = 12) const {
-    return {"train",
-            "--model",
-            model_,
-            "--data",
-            folder_ / "data.jsonl",
-            "--out",
-            folder_ / out,
-            "--steps",
-            std::to_string(steps),
-            "--max-length",
-            "512",
-            "--learning-rate",
-            "1e-2",
-            "--lora-r",
-            "8",
-            "--lora-dropout",
-            "0.1",
-            "--threads",
-            "1",
-            "--lm-loss-weight",
-            "0.3",
-            "--lm-loss-tokens",
-            "8",
-            "--checkpoint-every",
-            "2",
-            "--seed",
-            "3",
-            "--resume"};
+    return resumable_training(model_, folder_ / "data.jsonl", folder_ / out, steps);
   }
   /// What a step computed, without what depends on the clock.
   std::vector<std::string> losses(const std::string& out) const {

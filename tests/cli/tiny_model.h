@@ -110,4 +110,24 @@ inline std::string tiny_records(int64_t records) {
   return lines;
 }
 
+/// The words of a training of the tiny model, with more options behind.
+inline std::vector<std::string> tiny_training(const std::string& model, const std::string& data, const std::string& out,
+                                              int64_t steps, const std::vector<std::string>& more) {
+  std::vector<std::string> words = {
+      "train", "--model",         model,  "--data",    data, "--out", out, "--steps", std::to_string(steps), "--max-length",
+      "512",   "--learning-rate", "1e-2", "--threads", "1"};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+/// One with everything that a resumed run must draw again as it was: dropout, sampled positions, checkpoints on the way.
+inline std::vector<std::string> resumable_training(const std::string& model, const std::string& data, const std::string& out,
+                                                   int64_t steps, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> words = tiny_training(model, data, out, steps,
+                                                 {"--lora-r", "8", "--lora-dropout", "0.1", "--lm-loss-weight", "0.3",
+                                                  "--lm-loss-tokens", "8", "--checkpoint-every", "2", "--seed", "3", "--resume"});
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
 }  // namespace tenfold::test

@@ -107,6 +107,13 @@ Json score_output(const QuestionScore& score, std::string_view output, Scorer& s
   return {{"score", value}};
 }
 
+std::vector<Answered> score_outputs(const Benchmark& benchmark, const std::vector<std::string>& outputs, Scorer& scorer) {
+  std::vector<Answered> answers;
+  for (size_t i = 0; i < outputs.size(); ++i)
+    answers.push_back({&benchmark.asked.questions[i], outputs[i], score_output(benchmark.scores[i], outputs[i], scorer)});
+  return answers;
+}
+
 AnswerRun run_benchmark(LanguageModel& model, const Tokenizer& tokenizer, const Benchmark& benchmark, Scorer& scorer,
                         const EvalRunOptions& options, const EvalCallbacks& callbacks) {
   const AnswerScore score = [&](const EvalQuestion& question, const std::string& output) {

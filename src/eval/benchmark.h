@@ -57,6 +57,8 @@ struct TaskTally {
 
 /// {score} of an output, 0 to 1, with {hit} where it is one or none.
 Json score_output(const QuestionScore& score, std::string_view output, Scorer& scorer);
+/// Saved outputs, one of each question, with their scores. They point to the benchmark's questions.
+std::vector<Answered> score_outputs(const Benchmark& benchmark, const std::vector<std::string>& outputs, Scorer& scorer);
 
 /// Asks and scores.
 AnswerRun run_benchmark(LanguageModel& model, const Tokenizer& tokenizer, const Benchmark& benchmark, Scorer& scorer,

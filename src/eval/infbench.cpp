@@ -333,9 +333,7 @@ InfBenchResult rescore_infbench(const std::vector<std::string>& saved, const Inf
   }
   Scorer scorer({.strict_reference = options.strict_reference});
   InfBenchResult result;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    result.answers.push_back({&task.asked.questions[i], outputs[i], score_output(task.scores[i], outputs[i], scorer)});
-  }
+  result.answers = score_outputs(task, outputs, scorer);
   summarise(result, task);
   result.answers.clear();  // their questions end here
   return result;

@@ -436,9 +436,7 @@ LongBenchResult rescore_longbench(const std::vector<std::string>& saved, const L
   }
   Scorer scorer = scorer_of(options);
   LongBenchResult result;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    result.answers.push_back({&task.asked.questions[i], outputs[i], score_output(task.scores[i], outputs[i], scorer)});
-  }
+  result.answers = score_outputs(task, outputs, scorer);
   summarise(result, task);
   result.answers.clear();  // their questions end here
   return result;

@@ -87,29 +87,35 @@ std::string group_name(const Json& line, const std::string& where) {
   return "";
 }
 
-void add_score(std::vector<ScoreGroup>& groups, const std::string& name, double value, bool judged) {
-  auto found = std::find_if(groups.begin(), groups.end(), [&](const ScoreGroup& g) { return g.name == name; });
-  if (found == groups.end()) found = groups.insert(groups.end(), ScoreGroup{name, 0, 0.0, true});
-  ++found->questions;
-  found->sum += value;
-  found->judged = found->judged && judged;
+void add_score(ScoreGroup& group, double value, bool judged) {
+  ++group.questions;
+  group.sum += value;
+  group.judged = group.judged && judged;
+}
+
+ScoreGroup& group_named(std::vector<ScoreGroup>& groups, const std::string& name) {
+  const auto found = std::find_if(groups.begin(), groups.end(), [&](const ScoreGroup& g) { return g.name == name; });
+  return found != groups.end() ? *found : groups.emplace_back(ScoreGroup{name, 0, 0.0, true});
 }
 
 /// Answers of any evaluation that gives hits or scores; those with neither (a generation) are left out.
 void read_scores(EvalData& eval, const std::string& path) {
-  std::map<int64_t, std::vector<ScoreGroup>> lengths;  // by the power of two at or above
+  std::map<int64_t, ScoreGroup> lengths;  // by the power of two at or above
   for_each_json_line(path, [&](Json& line, int64_t number) {
     const std::string where = fmt::format("{}:{}", path, number);
     const bool judged = line.contains("hit");
     if (!judged && !line.contains("score")) return;
     const double value = judged ? (flag(line, "hit", where) ? 1.0 : 0.0) : json_number(line, "score", where);
-    add_score(eval.by_task, group_name(line, where), value, judged);
+    add_score(group_named(eval.by_task, group_name(line, where)), value, judged);
     const int64_t tokens = json_int(line, "prompt_tokens", where);
     const auto top =
         static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::clamp<int64_t>(tokens, 1024, int64_t{1} << 40))));
-    add_score(lengths[top], fmt::format("up to {}K tokens", top / 1024), value, judged);
+    add_score(lengths[top], value, judged);
   });
-  for (auto& [top, groups] : lengths) eval.by_prompt_tokens.push_back(std::move(groups.front()));
+  for (auto& [top, group] : lengths) {
+    group.name = fmt::format("up to {}K tokens", top / 1024);
+    eval.by_prompt_tokens.push_back(std::move(group));
+  }
 }
 
 void read_positions(EvalData& eval, const std::string& path) {

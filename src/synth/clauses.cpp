@@ -80,6 +80,36 @@ constexpr auto kVerbs = std::to_array<ActionVerb>({
     {"decorate", "decorated", "decorated"},
     {"study", "studied", "studied"},
     {"move", "moved", "moved"},
+    {"hide", "hid", "hidden"},
+    {"lend", "lent", "lent"},
+    {"rebuild", "rebuilt", "rebuilt"},
+    {"choose", "chose", "chosen"},
+    {"tear up", "tore up", "torn up"},
+    {"hold up", "held up", "held up"},
+    {"show off", "showed off", "shown off"},
+    {"fetch", "fetched", "fetched"},
+    {"examine", "examined", "examined"},
+    {"insure", "insured", "insured"},
+    {"store", "stored", "stored"},
+    {"deliver", "delivered", "delivered"},
+    {"assemble", "assembled", "assembled"},
+    {"display", "displayed", "displayed"},
+    {"confiscate", "confiscated", "confiscated"},
+    {"praise", "praised", "praised"},
+    {"transport", "transported", "transported"},
+    {"restore", "restored", "restored"},
+    {"imitate", "imitated", "imitated"},
+    {"varnish", "varnished", "varnished"},
+    {"unwrap", "unwrapped", "unwrapped"},
+    {"trade", "traded", "traded"},
+    {"label", "labelled", "labelled"},
+    {"raffle", "raffled", "raffled"},
+    {"sketch", "sketched", "sketched"},
+    {"ruin", "ruined", "ruined"},
+    {"sink", "sank", "sunk"},
+    {"sweep out", "swept out", "swept out"},
+    {"put on", "put on", "put on"},
+    {"bring back", "brought back", "brought back"},
 });
 
 constexpr auto kSubjects = std::to_array<sv>({
@@ -166,6 +196,45 @@ constexpr auto kReasons = std::to_array<sv>({
 });
 constexpr auto kReceivers = std::to_array<sv>({"for {name3}", "for the {club2}", "for {a:trade2}", "for a cousin in {city2}"});
 
+/// How a question in front asks for a circumstance that begins so; "Behind what" for the rest of those that begin with a
+/// preposition.
+struct AskInFront {
+  sv begins, asks;
+};
+constexpr auto kAsksInFront = std::to_array<AskInFront>({
+    {"in {city}", "In which city"},
+    {"in the market hall of", "In the market hall of which city"},
+    {"near {city}", "Near which city"},
+    {"on the road to", "On which road"},
+    {"at the house of", "At whose house"},
+    {"on board", "On board what"},
+    {"in {month}", "In which month"},
+    {"in {year}", "In which year"},
+    {"at {time}", "At what time"},
+    {"on the second day of", "On which day"},
+    {"in the summer of", "In the summer of which year"},
+    {"a week before", "How long before the wedding"},
+    {"with the left hand", "With which hand"},
+    {"under a false name", "Under what sort of name"},
+    {"wearing", "Wearing what"},
+    {"at half the price", "At what price"},
+    {"with the help of", "With whose help"},
+    {"in front of", "In front of whom"},
+    {"in exchange for", "In exchange for what"},
+    {"on horseback", "On what"},
+    {"in less than", "In what time"},
+    {"while", "While doing what"},
+    {"in return for", "In return for what"},
+    {"to please", "To please whom"},
+    {"for fear of", "For fear of what"},
+    {"for a bet", "For what"},
+    {"to pay for", "To pay for what"},
+    {"in memory of", "In memory of whom"},
+    {"by order of", "By whose order"},
+    {"for {name3}", "For whom"},
+    {"for the {club2}", "For which club"},
+    {"for {a:trade2}", "For whom"},
+});
 constexpr auto kPrepositions = std::to_array<sv>(
     {"under", "behind", "beneath", "inside", "beside", "between", "below", "with", "through", "near", "during", "after"});
 
@@ -211,11 +280,15 @@ std::string list_of(const std::vector<Adjunct>& adjuncts, size_t from = 0) {
   return out;
 }
 
-/// "Where", or, of what begins with a preposition, now and then "Under what".
+/// "Where", or every other time, where there is one, a longer one such as "Under what" or "In which city".
 std::string question_word(Rng& rng, const Adjunct& asked) {
+  if (rng.below(2) == 0) return std::string(asks_for(asked.part));
+  for (const AskInFront& ask : kAsksInFront) {
+    if (asked.text.starts_with(ask.begins)) return std::string(ask.asks);
+  }
   const sv first = asked.text.substr(0, asked.text.find(' '));
   for (const sv preposition : kPrepositions) {
-    if (preposition == first && rng.below(2) == 0) return fmt::format("{} what", capitalized(first));
+    if (preposition == first) return fmt::format("{} what", capitalized(first));
   }
   return std::string(asks_for(asked.part));
 }

@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kSlack = 32;         ///< tokens by which a record may fall short of its target
 constexpr int64_t kAim = 8;            ///< tokens under the target that the search aims at
 constexpr int64_t kLeastLength = 256;  ///< a record needs room for its questions
-constexpr int64_t kMostQuestions = 64;
+constexpr int64_t kMostQuestions = 256;
 constexpr uint64_t kLengthStream = 0x4C454E475448;  // "LENGTH"
 
 std::vector<int64_t> parse_list(const std::string& text) {
@@ -80,6 +80,7 @@ void Synthesizer::check_options() const {
                 kMostQuestions);
   }
   if (!(o.quoted >= 0.0 && o.quoted <= 1.0)) throw_input("--share-quoted {}: expected 0 to 1", o.quoted);
+  if (!(o.early >= 0.0 && o.early <= 1.0)) throw_input("--share-early {}: expected 0 to 1", o.early);
   double sum = 0.0;
   for (const double share :
        {o.shares.facts, o.shares.clauses, o.shares.numbers, o.shares.multi, o.shares.sentences, o.shares.passages}) {

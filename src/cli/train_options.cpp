@@ -83,6 +83,9 @@ void declare_learning(OptionTable& table, LearningOptions& options) {
   table.add("max-grad-norm", options.max_grad_norm, "X", "Clip the gradient's norm; 0: no clipping");
   table.add("lm-loss-weight", options.lm_loss_weight, "X", "Weight of the mean loss over document tokens, beside the answers'");
   table.add("lm-loss-tokens", options.lm_loss_tokens, "N", "Document positions sampled a record for it; 0: all");
+  table.add("skip-positions", options.skip_positions, "X",
+            "Of the records, those read with two jumps in their positions, so that short ones teach far distances");
+  table.add("skip-length", options.skip_length, "N", "Positions that jumps may reach; 0: --max-length");
   table.add_switch("group-by-length", options.group_by_length, "Steps of records of like length, the longest first");
   table.add_switch("shuffle", options.shuffle, "Permute the records each epoch (--no-shuffle keeps their order)");
   table.add("checkpoint-every", options.checkpoint_every, "N", "Steps between checkpoints; 0: a twentieth of the run");
@@ -130,6 +133,9 @@ void check_learning(const LearningOptions& options, std::vector<std::string>& er
   at_least(errors, "max-grad-norm", options.max_grad_norm, 0);
   at_least(errors, "lm-loss-weight", options.lm_loss_weight, 0);
   at_least(errors, "lm-loss-tokens", static_cast<double>(options.lm_loss_tokens), 0);
+  at_least(errors, "skip-length", static_cast<double>(options.skip_length), 0);
+  if (!(options.skip_positions >= 0 && options.skip_positions <= 1))
+    errors.push_back(fmt::format("--skip-positions: expected 0 to 1, got {}", options.skip_positions));
   at_least(errors, "distill-weight", options.distill_weight, 0);
   at_least(errors, "distill-tokens", static_cast<double>(options.distill_tokens), 0);
   at_least(errors, "distill-data-tokens", static_cast<double>(options.distill_data_tokens), 0);
@@ -239,6 +245,7 @@ TrainOptions train_options_of(const LearningOptions& options, const CommonOption
   train.max_grad_norm = options.max_grad_norm;
   train.lm_loss_weight = options.lm_loss_weight;
   train.lm_loss_tokens = options.lm_loss_tokens;
+  train.skip = {.share = options.skip_positions, .length = options.skip_length};
   train.seed = static_cast<uint64_t>(common.seed);
   train.shuffle = options.shuffle;
   train.group_by_length = options.group_by_length;

@@ -73,6 +73,7 @@ class TrainVerb final : public Verb {
     LoadedModel loaded = load_model(model, context);
     TrainOptions options = train_options_of(learning_, context.common);
     options.out = out_;
+    if (options.skip.length == 0) options.skip.length = max_length_;
     options.compute = loaded.compute;
     options.chat_template = corpus.chat_template;
     const Tokenizer tokenizer = load_tokenizer(model_.model);

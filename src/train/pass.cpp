@@ -47,20 +47,24 @@ TrainingPass::TrainingPass(Device& device, const Model& model, const Adapter& ad
   ids_.reserve(static_cast<size_t>(sizes.longest));
   chunk_rows_.reserve(static_cast<size_t>(kHeadRows));
   positions_.resize(static_cast<size_t>(sizes.longest));
-  std::iota(positions_.begin(), positions_.end(), int64_t{0});
 }
 
-/// Pads the ids to what the device likes: causal attention lets no real token see what comes after. Returns the padded length.
-int64_t TrainingPass::begin(std::span<const int32_t> ids) {
+/// Pads the ids to what the device likes: causal attention lets no real token see what comes after. No positions: 0, 1, 2, ...
+/// Returns the padded length.
+int64_t TrainingPass::begin(std::span<const int32_t> ids, std::span<const int64_t> positions) {
   const int64_t tokens = round_up(static_cast<int64_t>(ids.size()), device_.row_multiple());
   ids_.assign(ids.begin(), ids.end());
   ids_.resize(static_cast<size_t>(tokens), 0);
+  std::copy(positions.begin(), positions.end(), positions_.begin());
+  const int64_t next = positions.empty() ? 0 : positions.back() + 1;
+  std::iota(positions_.begin() + static_cast<int64_t>(positions.size()), positions_.begin() + tokens, next);
   kept_.begin(tokens);
   segment_ = {0, tokens, 0, tokens};
   return tokens;
 }
 
-BlockContext TrainingPass::context(const RopeConfig& rope, int64_t real_tokens, Exec& exec, bool with_adapter) {
+/// `reach`: how many positions there are, which dynamic RoPE goes by.
+BlockContext TrainingPass::context(const RopeConfig& rope, int64_t reach, Exec& exec, bool with_adapter) {
   const ModelConfig& c = model_.config();
   const auto tokens = static_cast<int64_t>(ids_.size());
   BlockContext context{.model = model_, .adapter = with_adapter ? &adapter_ : nullptr};
@@ -70,7 +74,7 @@ BlockContext TrainingPass::context(const RopeConfig& rope, int64_t real_tokens, 
   context.sin = sin_.view(DType::kF32, {tokens, c.head_dim / 2});
   context.seed = options_.seed;
   context.training = with_adapter;
-  const RopeFrequencies frequencies = rope_frequencies(rope, c.head_dim, c.max_position, real_tokens);
+  const RopeFrequencies frequencies = rope_frequencies(rope, c.head_dim, c.max_position, reach);
   ops::rope_table(exec, frequencies.inv_freq, context.positions, frequencies.attention_factor, context.cos, context.sin);
   return context;
 }
@@ -115,10 +119,11 @@ TrainingPass::HeadRows TrainingPass::head_rows(int64_t n) const {
   return rows;
 }
 
-LossSums TrainingPass::record(Exec& exec, const Example& example, const LossPositions& loss, std::span<const float> weights,
-                              uint64_t dropout_stream, const TensorView& gradients) {
-  const int64_t tokens = begin(example.ids);
-  BlockContext context = this->context(model_.config().rope, static_cast<int64_t>(example.ids.size()), exec, true);
+LossSums TrainingPass::record(Exec& exec, const Example& example, std::span<const int64_t> positions, const LossPositions& loss,
+                              std::span<const float> weights, uint64_t dropout_stream, const TensorView& gradients) {
+  TENFOLD_CHECK(positions.size() == example.ids.size(), "{} positions of {} tokens", positions.size(), example.ids.size());
+  const int64_t tokens = begin(example.ids, positions);
+  BlockContext context = this->context(model_.config().rope, positions.back() + 1, exec, true);
   context.dropout_stream = dropout_stream;
   forward(exec, context);
   const TensorView d_x = residual_gradient_.view(DType::kF32, {tokens, model_.config().hidden});

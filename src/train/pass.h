@@ -28,10 +28,10 @@ class TrainingPass {
   TrainingPass(Device& device, const Model& model, const Adapter& adapter, const TrainOptions& options, const TrainSizes& sizes,
                const TrainPlan& plan);
 
-  /// Forward, loss and backward of one record; `gradients` (flat, f32) gets its gradient added. `weights`: d loss / d nll of each
-  /// loss position.
-  LossSums record(Exec& exec, const Example& example, const LossPositions& loss, std::span<const float> weights,
-                  uint64_t dropout_stream, const TensorView& gradients);
+  /// Forward, loss and backward of one record; `gradients` (flat, f32) gets its gradient added. `positions`: of its tokens,
+  /// ascending. `weights`: d loss / d nll of each loss position.
+  LossSums record(Exec& exec, const Example& example, std::span<const int64_t> positions, const LossPositions& loss,
+                  std::span<const float> weights, uint64_t dropout_stream, const TensorView& gradients);
 
   /// Self-distillation: adds the gradient of weight * the sum over `rows` of KL(base || tuned) on a window. The base is
   /// the model without the adapter at RoPE `base_rope`, so what is held is how it reads a short text as it was made to. Returns
@@ -51,8 +51,8 @@ class TrainingPass {
   };
   HeadRows head_rows(int64_t n) const;
 
-  int64_t begin(std::span<const int32_t> ids);
-  BlockContext context(const RopeConfig& rope, int64_t real_tokens, Exec& exec, bool with_adapter);
+  int64_t begin(std::span<const int32_t> ids, std::span<const int64_t> positions = {});
+  BlockContext context(const RopeConfig& rope, int64_t reach, Exec& exec, bool with_adapter);
   void forward(Exec& exec, const BlockContext& context);
   void backward(Exec& exec, const BlockContext& context, const TensorView& d_x, const TensorView& gradients);
   void head_chunk(Exec& exec, const LossPositions& loss, int64_t from, int64_t to, std::span<const float> weights,

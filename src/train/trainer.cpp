@@ -76,7 +76,8 @@ struct Trainer::Impl {
   TrainingPass pass;
   Profile profile;
   Exec exec;
-  std::vector<float> weights;  ///< of the record in work
+  std::vector<float> weights;      ///< of the record in work
+  std::vector<int64_t> positions;  ///< of its tokens
   // Rows of the trained embedding that ever had a gradient: AdamW leaves the others alone, wherever their moments lie.
   std::vector<char> met;
   std::vector<int32_t> met_rows;
@@ -180,8 +181,9 @@ struct Trainer::Impl {
     for (size_t i = 0; i < records.size(); ++i) {
       const Example& example = examples[static_cast<size_t>(records[i])];
       fill_loss_weights(losses[i], answers, documents, options.lm_loss_weight, weights);
+      fill_positions(options.skip, static_cast<int64_t>(example.ids.size()), options.seed, example.record, at_step, positions);
       const LossSums sums =
-          pass.record(exec, example, losses[i], weights, dropout_stream(example.record, at_step), flat_gradients());
+          pass.record(exec, example, positions, losses[i], weights, dropout_stream(example.record, at_step), flat_gradients());
       mark_met(example.ids);
       total.answers += sums.answers;
       total.documents += sums.documents;
@@ -277,6 +279,7 @@ struct Trainer::Impl {
     run["adamw"] =
         fmt::format("{} {} {} {} {}", options.weight_decay, options.beta1, options.beta2, options.eps, options.max_grad_norm);
     run["loss"] = fmt::format("{} {}", options.lm_loss_weight, options.lm_loss_tokens);
+    if (options.skip.share > 0) run["skipped positions"] = fmt::format("{} {}", options.skip.share, options.skip.length);
     if (options.distill.weight > 0) {
       const DistillOptions& d = options.distill;
       run["distillation"] = fmt::format("{} {} {} {:016x}", d.weight, d.tokens, fmt::join(d.lengths, ","), distill_hash(d));

@@ -6,6 +6,7 @@
 #include "model/block.h"
 #include "model/model.h"
 #include "train/distill.h"
+#include "train/positions.h"
 
 #include <cstdint>
 #include <functional>
@@ -50,6 +51,7 @@ struct TrainOptions {
   int64_t gpu_memory = 0;        ///< the same on a GPU, context and libraries included; 0: what is free
   int64_t pinned_memory = 0;     ///< of host_memory, bytes that may be page-locked beside a GPU; 0: all of it
   Offload offload = Offload::kAuto;
+  SkipOptions skip;
   DistillOptions distill;
   DType compute = DType::kF32;
   DType adapter_dtype = DType::kF32;

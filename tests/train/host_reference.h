@@ -55,9 +55,16 @@ struct Matrix {
 
 class HostReference {
  public:
-  /// `model` on the host; `values`: the adapter's in host memory, with norms, embedding and head trained.
-  HostReference(const Model& model, const Adapter& adapter, const TensorView& values, const Example& example)
-      : c_(model.config()), adapter_(adapter), flat_(values), ids_(example.ids), gradient_(adapter.elements(), 0.0) {
+  /// `model` on the host; `values`: the adapter's in host memory, with norms, embedding and head trained; `places`: the
+  /// positions of the example's tokens.
+  HostReference(const Model& model, const Adapter& adapter, const TensorView& values, const Example& example,
+                std::vector<int64_t> places)
+      : c_(model.config()),
+        adapter_(adapter),
+        flat_(values),
+        ids_(example.ids),
+        places_(std::move(places)),
+        gradient_(adapter.elements(), 0.0) {
     const LayerWeights& w = model.layer(0);
     const std::array<const WeightView*, kProjections> frozen = {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down};
     for (size_t i = 0; i < kProjections; ++i) {
@@ -146,8 +153,9 @@ class HostReference {
     for (int64_t i = 0; i < c_.hidden; ++i) d_w[i] += d_y[i] * static_cast<double>(x[i]) * r;
   }
 
-  void rotate(double* heads, int64_t count, int64_t position, double direction) const {
+  void rotate(double* heads, int64_t count, int64_t token, double direction) const {
     const int64_t half = c_.head_dim / 2;
+    const int64_t position = places_[static_cast<size_t>(token)];
     for (int64_t i = 0; i < half; ++i) {
       const double angle = direction * static_cast<double>(position) * static_cast<double>(inv_freq_[static_cast<size_t>(i)]);
       const double cosine = std::cos(angle), sine = std::sin(angle);
@@ -365,6 +373,7 @@ class HostReference {
   const Adapter& adapter_;
   TensorView flat_;
   std::vector<int32_t> ids_;
+  std::vector<int64_t> places_;
   std::vector<float> inv_freq_;
   std::array<Matrix, kProjections> weights_, d_weights_;
   Matrix h_, k_, v_;  ///< normalised inputs, keys after RoPE, values, of all tokens

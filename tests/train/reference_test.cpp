@@ -18,6 +18,7 @@ struct ReferenceCase {
   const char* name;
   int64_t tokens, hidden, heads, kv_heads, head_dim, ffn, vocabulary;
   DType compute;
+  int64_t reach = 0;  ///< positions jump to below it
 
   ModelConfig config() const {
     ModelConfig c = config_of_shape("tiny");
@@ -37,6 +38,8 @@ std::vector<ReferenceCase> reference_cases() {
           {"bf16", 300, 64, 4, 2, 16, 96, 257, DType::kBF16},
           {"bf16_heads_of_64", 300, 128, 4, 1, 64, 160, 257, DType::kBF16},
           {"bf16_heads_of_128", 300, 512, 4, 1, 128, 1024, 1024, DType::kBF16},
+          {"f32_with_jumps", 300, 64, 4, 2, 16, 96, 257, DType::kF32, 60000},
+          {"bf16_heads_of_64_with_jumps", 300, 128, 4, 1, 64, 160, 257, DType::kBF16, 60000},
           {"bf16_80k", 81920 - 50, 512, 4, 1, 128, 1024, 1024, DType::kBF16}};
 }
 
@@ -116,13 +119,19 @@ TEST_P(Reference, LossAndEveryGradient) {
   TrainOptions options;
   options.compute = c.compute;
   options.steps = 1;
+  if (c.reach > 0) options.skip = {.share = 1, .length = c.reach};
   Trainer trainer(device, model, adapter, {&example, 1}, options);
   const std::vector<int64_t> record = {0};
   const double loss = trainer.forward_backward(record, 0).loss;
   const std::vector<float> gradient = test::host_values(device, trainer.gradients());
 
   TensorView flat("values", DType::kF32, {adapter.elements()}, values.data());
-  const HostReference reference(on_host, adapter, flat, example);
+  std::vector<int64_t> places;
+  fill_positions(options.skip, c.tokens, options.seed, example.record, 0, places);
+  if (c.reach > 0) {
+    ASSERT_GT(places.back(), 2 * c.tokens) << "no far jump to speak of; take another seed";
+  }
+  const HostReference reference(on_host, adapter, flat, example, places);
   ASSERT_EQ(reference.rows(), static_cast<int64_t>(positions_of(c.tokens).size()));
   const double tolerance = tolerance_of(c, reference);
   double worst = 0;

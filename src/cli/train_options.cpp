@@ -9,6 +9,7 @@
 #include "train/schedule.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace tenfold::cli {
 namespace {
@@ -83,6 +84,8 @@ void declare_learning(OptionTable& table, LearningOptions& options) {
   table.add("max-grad-norm", options.max_grad_norm, "X", "Clip the gradient's norm; 0: no clipping");
   table.add("lm-loss-weight", options.lm_loss_weight, "X", "Weight of the mean loss over document tokens, beside the answers'");
   table.add("lm-loss-tokens", options.lm_loss_tokens, "N", "Document positions sampled a record for it; 0: all");
+  table.add("lm-loss-far", options.lm_loss_far, "X",
+            "Weight of document tokens beyond the model's own context, beside the others' 1: they are few and learn slowest");
   table.add("skip-positions", options.skip_positions, "X",
             "Of the records, those read with two jumps in their positions, so that short ones teach far distances");
   table.add("skip-length", options.skip_length, "N", "Positions that jumps may reach; 0: --max-length");
@@ -133,6 +136,8 @@ void check_learning(const LearningOptions& options, std::vector<std::string>& er
   at_least(errors, "max-grad-norm", options.max_grad_norm, 0);
   at_least(errors, "lm-loss-weight", options.lm_loss_weight, 0);
   at_least(errors, "lm-loss-tokens", static_cast<double>(options.lm_loss_tokens), 0);
+  if (!(options.lm_loss_far >= 0 && std::isfinite(options.lm_loss_far)))
+    errors.push_back(fmt::format("--lm-loss-far: expected 0 or more, got {}", options.lm_loss_far));
   at_least(errors, "skip-length", static_cast<double>(options.skip_length), 0);
   if (!(options.skip_positions >= 0 && options.skip_positions <= 1))
     errors.push_back(fmt::format("--skip-positions: expected 0 to 1, got {}", options.skip_positions));
@@ -245,6 +250,7 @@ TrainOptions train_options_of(const LearningOptions& options, const CommonOption
   train.max_grad_norm = options.max_grad_norm;
   train.lm_loss_weight = options.lm_loss_weight;
   train.lm_loss_tokens = options.lm_loss_tokens;
+  train.lm_loss_far = options.lm_loss_far;
   train.skip = {.share = options.skip_positions, .length = options.skip_length};
   train.seed = static_cast<uint64_t>(common.seed);
   train.shuffle = options.shuffle;

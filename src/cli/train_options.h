@@ -43,6 +43,7 @@ struct LearningOptions {
   double max_grad_norm = 1;
   double lm_loss_weight = 0;
   int64_t lm_loss_tokens = 0;
+  double lm_loss_far = 1;
   double skip_positions = 0;
   int64_t skip_length = 0;
   bool group_by_length = false;

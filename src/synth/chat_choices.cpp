@@ -1,6 +1,7 @@
 #include "synth/chat_choices.h"
 
 #include "synth/chat_words.h"
+#include "synth/word_lists.h"
 #include "synth/wording.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,6 @@
 #include "synth/clauses.h"
 
+#include "synth/word_lists.h"
 #include "synth/wording.h"
 
 #include <fmt/format.h>

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "synth/clauses.h"
 #include "synth/fact_shapes.h"
+#include "synth/word_lists.h"
 #include "synth/wording.h"
 
 #include <fmt/format.h>

@@ -9,30 +9,6 @@
 
 namespace tenfold {
 
-/// Words of one sort, to fill the slots of sentence shapes.
-enum class WordList : uint8_t {
-  kName,
-  kThing,
-  kCity,
-  kPlace,
-  kActivity,
-  kWhen,
-  kColor,
-  kMaterial,
-  kAnimal,
-  kFood,
-  kTrade,
-  kClub,
-  kMonth,
-  kAdjective,
-  kKeyNoun,
-  kReason,
-  kSaying,
-  kStreet
-};
-
-std::span<const std::string_view> words_of(WordList list);
-
 /// What a record says around the text and the questions.
 enum class Phrase : uint8_t {
   kHeading,          ///< before the text, own line(s)

@@ -38,12 +38,17 @@ LossPositions loss_positions(const Example& example, bool with_documents, int64_
   return out;
 }
 
-void fill_loss_weights(const LossPositions& positions, int64_t batch_answers, int64_t batch_documents, double lm_weight,
-                       std::vector<float>& weights) {
+void fill_loss_weights(const LossPositions& positions, int64_t batch_answers, int64_t batch_documents,
+                       const DocumentWeight& document, std::vector<float>& weights) {
   const auto answer = static_cast<float>(batch_answers > 0 ? 1.0 / static_cast<double>(batch_answers) : 0.0);
-  const auto document = static_cast<float>(batch_documents > 0 ? lm_weight / static_cast<double>(batch_documents) : 0.0);
+  const double mean = batch_documents > 0 ? document.lm / static_cast<double>(batch_documents) : 0.0;
+  const auto near = static_cast<float>(mean);
+  const auto far = static_cast<float>(mean * document.far);
   weights.clear();
-  for (const TokenKind kind : positions.kinds) weights.push_back(kind == TokenKind::kAnswer ? answer : document);
+  for (size_t i = 0; i < positions.kinds.size(); ++i) {
+    const bool is_far = positions.rows[i] + 1 >= document.far_from;
+    weights.push_back(positions.kinds[i] == TokenKind::kAnswer ? answer : is_far ? far : near);
+  }
 }
 
 int64_t most_loss_rows(std::span<const Example> examples, bool with_documents, int64_t document_tokens) {

@@ -22,9 +22,17 @@ struct LossPositions {
 /// function of (seed, record, step). `with_documents` false leaves them out.
 LossPositions loss_positions(const Example& example, bool with_documents, int64_t document_tokens, uint64_t seed, int64_t step);
 
-/// Weights of each row in the loss: 1 / answers and lm_weight / documents, with the counts of the whole global batch.
-void fill_loss_weights(const LossPositions& positions, int64_t batch_answers, int64_t batch_documents, double lm_weight,
-                       std::vector<float>& weights);
+/// How much document tokens count beside the answers.
+struct DocumentWeight {
+  double lm = 0;         ///< of their mean
+  double far = 1;        ///< of those at `far_from` or later, beside the others' 1
+  int64_t far_from = 0;  ///< a token's place in its record
+};
+
+/// Weights of each row in the loss: 1 / answers and lm / documents, with the counts of the whole global batch; far ones times
+/// `far`, the count left as it is, so that a batch with long records has more document loss.
+void fill_loss_weights(const LossPositions& positions, int64_t batch_answers, int64_t batch_documents,
+                       const DocumentWeight& document, std::vector<float>& weights);
 
 /// Most rows that any example can have.
 int64_t most_loss_rows(std::span<const Example> examples, bool with_documents, int64_t document_tokens);

@@ -133,8 +133,12 @@ LossSums TrainingPass::record(Exec& exec, const Example& example, std::span<cons
   for (int64_t from = 0; from < rows; from += kHeadRows)
     head_chunk(exec, loss, from, std::min(rows, from + kHeadRows), weights, d_x, gradients);
   LossSums sums;
-  for (size_t i = 0; i < loss.kinds.size(); ++i)
-    (loss.kinds[i] == TokenKind::kAnswer ? sums.answers : sums.documents) += static_cast<double>(nll_[i]);
+  const int64_t far_from = model_.config().max_position;
+  for (size_t i = 0; i < loss.kinds.size(); ++i) {
+    const bool answer = loss.kinds[i] == TokenKind::kAnswer;
+    (answer ? sums.answers : sums.documents) += static_cast<double>(nll_[i]);
+    if (!answer && loss.rows[i] + 1 >= far_from) sums.far_documents += static_cast<double>(nll_[i]);
+  }
   backward(exec, context, d_x, gradients);
   return sums;
 }

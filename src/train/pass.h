@@ -19,6 +19,7 @@ namespace tenfold {
 struct LossSums {
   double answers = 0;
   double documents = 0;
+  double far_documents = 0;  ///< of those, the tokens beyond the model's own context
 };
 
 /// A record through the model and back: what a step is made of, without its batch and its optimiser. Owns every activation;

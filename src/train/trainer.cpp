@@ -176,22 +176,27 @@ struct Trainer::Impl {
       answers += losses.back().answers;
       documents += losses.back().documents;
     }
+    const DocumentWeight document_weight{
+        .lm = options.lm_loss_weight, .far = options.lm_loss_far, .far_from = model.config().max_position};
     StepMetrics metrics;
     LossSums total;
     for (size_t i = 0; i < records.size(); ++i) {
       const Example& example = examples[static_cast<size_t>(records[i])];
-      fill_loss_weights(losses[i], answers, documents, options.lm_loss_weight, weights);
+      fill_loss_weights(losses[i], answers, documents, document_weight, weights);
       fill_positions(options.skip, static_cast<int64_t>(example.ids.size()), options.seed, example.record, at_step, positions);
       const LossSums sums =
           pass.record(exec, example, positions, losses[i], weights, dropout_stream(example.record, at_step), flat_gradients());
       mark_met(example.ids);
       total.answers += sums.answers;
       total.documents += sums.documents;
+      total.far_documents += sums.far_documents;
       metrics.tokens += static_cast<int64_t>(example.ids.size());
     }
     metrics.answer_loss = answers > 0 ? total.answers / static_cast<double>(answers) : 0.0;
     metrics.lm_loss = documents > 0 ? total.documents / static_cast<double>(documents) : 0.0;
     metrics.loss = metrics.answer_loss + options.lm_loss_weight * metrics.lm_loss;
+    if (documents > 0 && options.lm_loss_far != 1)
+      metrics.loss += options.lm_loss_weight * (options.lm_loss_far - 1) * total.far_documents / static_cast<double>(documents);
     if (options.distill.weight > 0) {
       distill(at_step, metrics);
       metrics.loss += options.distill.weight * metrics.distill_loss;
@@ -279,6 +284,7 @@ struct Trainer::Impl {
     run["adamw"] =
         fmt::format("{} {} {} {} {}", options.weight_decay, options.beta1, options.beta2, options.eps, options.max_grad_norm);
     run["loss"] = fmt::format("{} {}", options.lm_loss_weight, options.lm_loss_tokens);
+    if (options.lm_loss_far != 1) run["far loss"] = fmt::format("{}", options.lm_loss_far);
     if (options.skip.share > 0) run["skipped positions"] = fmt::format("{} {}", options.skip.share, options.skip.length);
     if (options.distill.weight > 0) {
       const DistillOptions& d = options.distill;

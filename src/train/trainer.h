@@ -43,6 +43,7 @@ struct TrainOptions {
   double max_grad_norm = 1.0;  ///< 0: no clipping
   double lm_loss_weight = 0;   ///< weight of the mean over document tokens
   int64_t lm_loss_tokens = 0;  ///< document positions sampled a record (seeded); 0: all
+  double lm_loss_far = 1;      ///< weight of document tokens beyond the model's own context, beside the others' 1
   uint64_t seed = 0;
   bool shuffle = true;
   bool group_by_length = false;
@@ -65,7 +66,7 @@ struct StepMetrics {
   int64_t step = 0;  ///< 1-based
   double loss = 0;
   double answer_loss = 0;
-  double lm_loss = 0;
+  double lm_loss = 0;           ///< mean over document tokens, far ones like the others
   double distill_loss = 0;      ///< mean KL(base || tuned) of the step's window
   int64_t distill_record = -1;  ///< which record the window is; -1: of the text
   double learning_rate = 0;

@@ -5,6 +5,7 @@
 #include "synth/clauses.h"
 #include "synth/corpus.h"
 #include "synth/fact_shapes.h"
+#include "synth/word_lists.h"
 #include "synth/wording.h"
 
 #include <gtest/gtest.h>

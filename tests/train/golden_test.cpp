@@ -125,7 +125,11 @@ void expect_curve(const SafetensorsFile& golden, const std::string& key, const s
 TEST_P(TrainGolden, TenSteps) {
   Trainer trainer(device, model, adapter, records, options("steps"));
   std::vector<StepMetrics> steps;
-  trainer.run({.on_step = [&](const StepMetrics& m, int64_t) { steps.push_back(m); }, .on_checkpoint = {}, .should_stop = {}});
+  trainer.run({.on_step = [&](const StepMetrics& m, int64_t) { steps.push_back(m); },
+               .on_checkpoint = {},
+               .should_stop = {},
+               .check = {},
+               .finished = {}});
   expect_curve(golden, key, steps, tolerance);
 }
 
@@ -136,7 +140,11 @@ TEST_P(TrainGolden, TenStepsAccumulated) {
   accumulated.accumulation = 2;
   Trainer trainer(device, model, adapter, records, accumulated);
   std::vector<StepMetrics> steps;
-  trainer.run({.on_step = [&](const StepMetrics& m, int64_t) { steps.push_back(m); }, .on_checkpoint = {}, .should_stop = {}});
+  trainer.run({.on_step = [&](const StepMetrics& m, int64_t) { steps.push_back(m); },
+               .on_checkpoint = {},
+               .should_stop = {},
+               .check = {},
+               .finished = {}});
   expect_curve(golden, key, steps, tolerance);
 }
 

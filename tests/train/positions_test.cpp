@@ -1,4 +1,5 @@
-// Jumps in the positions of records. What the model makes of them: Reference.*_with_jumps, Positions.GradientsMatchFiniteDifferences.
+// Jumps in the positions of records. What the model makes of them: Reference.*_with_jumps,
+// Positions.GradientsMatchFiniteDifferences.
 #include "train/positions.h"
 
 #include "train/tiny_run.h"

@@ -84,16 +84,12 @@ class DataSynthVerb final : public Verb {
         progress.update(++made);
       });
     };
-    if (chat_) {
+    const SynthReport report = made_by([&](const auto& sink) {
       const ChatOptions chats{options.texts, options.unwrap, options.records, options.seed};
-      const ChatReport report = made_by([&](const auto& sink) { return synthesize_chats(chats, tokenizer, chat, sink); });
-      write(lines);
-      print(context, report, kChatKinds, [](int kind) { return name_of(static_cast<ChatKind>(kind)); });
-    } else {
-      const SynthReport report = made_by([&](const auto& sink) { return synthesize(options, tokenizer, chat, sink); });
-      write(lines);
-      print(context, report, kAskKinds, [](int kind) { return name_of(static_cast<AskKind>(kind)); });
-    }
+      return chat_ ? synthesize_chats(chats, tokenizer, chat, sink) : synthesize(options, tokenizer, chat, sink);
+    });
+    write(lines);
+    print(context, report);
     return 0;
   }
 
@@ -104,18 +100,16 @@ class DataSynthVerb final : public Verb {
     write_file_atomically(output_, lines);
   }
 
-  template <typename Report, typename Name>
-  void print(Context& context, const Report& report, int kind_count, const Name& name_of_kind) const {
+  void print(Context& context, const SynthReport& report) const {
     context.console.line(fmt::format("{}: {} records of {} to {} tokens, {} tokens, from {} texts", output_, report.records,
                                      report.shortest, report.longest, report.tokens, report.documents));
     std::string kinds;
     Json by_kind = Json::object();
-    for (int k = 0; k < kind_count; ++k) {
-      const std::string_view kind = name_of_kind(k);
-      kinds += fmt::format("{}{} {}", k == 0 ? "" : ", ", report.by_kind[k], kind);
-      by_kind[std::string(kind)] = report.by_kind[k];
+    for (const auto& [kind, count] : report.questions) {
+      kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", count, kind);
+      by_kind[std::string(kind)] = count;
     }
-    context.console.line(fmt::format("{} questions: {}", report.questions, kinds));
+    context.console.line(fmt::format("{} questions: {}", report.all_questions(), kinds));
     if (report.dropped_paragraphs > 0) {
       context.console.note(
           fmt::format("{} paragraphs left out: they hold wording of the evaluations", report.dropped_paragraphs));
@@ -124,7 +118,7 @@ class DataSynthVerb final : public Verb {
     context.summary["tokens"] = report.tokens;
     context.summary["shortest"] = report.shortest;
     context.summary["longest"] = report.longest;
-    context.summary["questions"] = report.questions;
+    context.summary["questions"] = report.all_questions();
     context.summary["by_kind"] = by_kind;
     context.summary["output"] = output_;
   }

@@ -5,10 +5,10 @@
 #include "synth/chat_choices.h"
 #include "synth/chat_tasks.h"
 #include "synth/chat_words.h"
-#include "synth/synthesize.h"
 #include "synth/wording.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 
@@ -126,21 +126,17 @@ ChatRecord make_chat(const SynthCorpus& corpus, const Tokenizer& tokenizer, cons
               kLeastChat, kMostChat, chat.name());
 }
 
-ChatReport synthesize_chats(const ChatOptions& options, const Tokenizer& tokenizer, const ChatTemplate& chat,
-                            const std::function<void(const Json& record)>& sink) {
+SynthReport synthesize_chats(const ChatOptions& options, const Tokenizer& tokenizer, const ChatTemplate& chat,
+                             const std::function<void(const Json& record)>& sink) {
   if (options.records < 1) throw_input("--records {}: expected at least 1", options.records);
   const SynthCorpus corpus(load_synth_texts(options.texts, options.unwrap));
-  ChatReport report;
-  report.documents = static_cast<int64_t>(corpus.documents().size());
-  report.dropped_paragraphs = corpus.dropped_paragraphs();
+  std::array<std::string_view, kChatKinds> kinds;
+  for (int kind = 0; kind < kChatKinds; ++kind) kinds[static_cast<size_t>(kind)] = name_of(static_cast<ChatKind>(kind));
+  SynthReport report(corpus, kinds);
   for (int64_t i = 0; i < options.records; ++i) {
     const ChatRecord record = make_chat(corpus, tokenizer, chat, options.seed, i);
-    ++report.records;
-    report.tokens += record.tokens;
-    report.shortest = i == 0 ? record.tokens : std::min(report.shortest, record.tokens);
-    report.longest = std::max(report.longest, record.tokens);
-    report.questions += static_cast<int64_t>(record.kinds.size());
-    for (const ChatKind kind : record.kinds) ++report.by_kind[static_cast<int>(kind)];
+    report.add(record.tokens);
+    for (const ChatKind kind : record.kinds) ++report.questions[static_cast<size_t>(kind)].second;
     sink(json_of(record.messages));
   }
   return report;

@@ -3,6 +3,7 @@
 #include "core/rng.h"
 #include "format/json.h"
 #include "synth/corpus.h"
+#include "synth/synthesize.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -43,17 +44,6 @@ struct ChatRecord {
   int64_t tokens = 0;                 ///< rendered, with BOS where there is one
 };
 
-struct ChatReport {
-  int64_t records = 0;
-  int64_t tokens = 0;
-  int64_t shortest = 0;
-  int64_t longest = 0;
-  int64_t questions = 0;
-  int64_t by_kind[kChatKinds] = {};
-  int64_t documents = 0;
-  int64_t dropped_paragraphs = 0;  ///< of the texts, for holding wording of the evaluations
-};
-
 /// Record `index`, a short conversation of kLeastChat to kMostChat tokens for self-distillation (train --distill-data): what an
 /// instruct model is asked all day, so that what it does with its template is held where long records do not reach. Answers are
 /// plausible; choices about invented facts without a passage have no right one. A function of (corpus, seed, index), tokenizer
@@ -62,7 +52,7 @@ ChatRecord make_chat(const SynthCorpus& corpus, const Tokenizer& tokenizer, cons
                      int64_t index);
 
 /// Loads the texts, makes all records in order and hands each, in the published schema, to `sink`.
-ChatReport synthesize_chats(const ChatOptions& options, const Tokenizer& tokenizer, const ChatTemplate& chat,
-                            const std::function<void(const Json& record)>& sink);
+SynthReport synthesize_chats(const ChatOptions& options, const Tokenizer& tokenizer, const ChatTemplate& chat,
+                             const std::function<void(const Json& record)>& sink);
 
 }  // namespace tenfold

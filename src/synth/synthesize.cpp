@@ -7,6 +7,7 @@
 #include "synth/plan.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -153,6 +154,24 @@ SynthRecord Synthesizer::make(int64_t index) const {
   throw_input("record {}: a question with its sentences is longer than {} tokens; raise --min-length", index, plan.target);
 }
 
+SynthReport::SynthReport(const SynthCorpus& corpus, std::span<const std::string_view> kinds)
+    : documents(static_cast<int64_t>(corpus.documents().size())), dropped_paragraphs(corpus.dropped_paragraphs()) {
+  for (const std::string_view kind : kinds) questions.emplace_back(kind, 0);
+}
+
+void SynthReport::add(int64_t record_tokens) {
+  shortest = records == 0 ? record_tokens : std::min(shortest, record_tokens);
+  longest = std::max(longest, record_tokens);
+  tokens += record_tokens;
+  ++records;
+}
+
+int64_t SynthReport::all_questions() const {
+  int64_t sum = 0;
+  for (const auto& [kind, count] : questions) sum += count;
+  return sum;
+}
+
 Json json_of(std::span<const ChatMessage> messages) {
   Json turns = Json::array();
   for (const ChatMessage& message : messages) turns.push_back(Json{{"role", message.role}, {"content", message.content}});
@@ -164,17 +183,13 @@ Json json_of(const SynthRecord& record) { return json_of(record.messages); }
 SynthReport synthesize(const SynthOptions& options, const Tokenizer& tokenizer, const ChatTemplate& chat,
                        const std::function<void(const Json& record)>& sink) {
   const Synthesizer synthesizer(options, SynthCorpus(load_synth_texts(options.texts, options.unwrap)), tokenizer, chat);
-  SynthReport report;
-  report.documents = static_cast<int64_t>(synthesizer.corpus().documents().size());
-  report.dropped_paragraphs = synthesizer.corpus().dropped_paragraphs();
+  std::array<std::string_view, kAskKinds> kinds;
+  for (int kind = 0; kind < kAskKinds; ++kind) kinds[static_cast<size_t>(kind)] = name_of(static_cast<AskKind>(kind));
+  SynthReport report(synthesizer.corpus(), kinds);
   for (int64_t i = 0; i < options.records; ++i) {
     const SynthRecord record = synthesizer.make(i);
-    ++report.records;
-    report.tokens += record.tokens;
-    report.shortest = i == 0 ? record.tokens : std::min(report.shortest, record.tokens);
-    report.longest = std::max(report.longest, record.tokens);
-    report.questions += static_cast<int64_t>(record.asks.size());
-    for (const SynthAsk& ask : record.asks) ++report.by_kind[static_cast<int>(ask.kind)];
+    report.add(record.tokens);
+    for (const SynthAsk& ask : record.asks) ++report.questions[static_cast<size_t>(ask.kind)].second;
     sink(json_of(record));
   }
   return report;

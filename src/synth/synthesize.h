@@ -11,6 +11,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tenfold {
@@ -69,15 +71,21 @@ struct SynthRecord {
   int64_t tokens = 0;          ///< tokens that it has, rendered, with BOS where there is one
 };
 
+/// What was made, long records or short conversations.
 struct SynthReport {
   int64_t records = 0;
   int64_t tokens = 0;
   int64_t shortest = 0;
   int64_t longest = 0;
-  int64_t questions = 0;
-  int64_t by_kind[kAskKinds] = {};
+  std::vector<std::pair<std::string_view, int64_t>> questions;  ///< by kind: its name, and how many
   int64_t documents = 0;
   int64_t dropped_paragraphs = 0;  ///< of the texts, for holding wording of the evaluations
+
+  /// Of texts read, before anything is made; `kinds`: the names in their order.
+  SynthReport(const SynthCorpus& corpus, std::span<const std::string_view> kinds);
+  /// One more record of so many tokens.
+  void add(int64_t record_tokens);
+  int64_t all_questions() const;
 };
 
 struct RecordPlan;

@@ -143,7 +143,7 @@ TEST_F(ChatsTest, WritesThePublishedSchema) {
   options.records = 12;
   options.texts = {folder_.write("book.txt", test::sample_document(1, 60000).text)};
   std::string lines;
-  const ChatReport report =
+  const SynthReport report =
       synthesize_chats(options, tokenizer_, chat_, [&](const Json& record) { lines += record.dump() + "\n"; });
   EXPECT_EQ(report.records, 12);
   const auto records = load_records(std::vector<std::string>{folder_.write("chat.jsonl", lines)}, "", 0);
@@ -152,9 +152,10 @@ TEST_F(ChatsTest, WritesThePublishedSchema) {
   (void)encode_records(records, tokenizer_, chat_, kMostChat, TooLong::kError, encoded);
   EXPECT_EQ(encoded.tokens, report.tokens);
   EXPECT_EQ(encoded.longest, report.longest);
-  int64_t sum = 0;
-  for (const int64_t count : report.by_kind) sum += count;
-  EXPECT_EQ(sum, report.questions);
+  int64_t questions = 0;
+  for (const auto& record : records)
+    questions += std::count_if(record.messages.begin(), record.messages.end(), [](const auto& m) { return m.role == "user"; });
+  EXPECT_EQ(report.all_questions(), questions);
 }
 
 TEST_F(ChatsTest, Faults) {

@@ -26,6 +26,12 @@ AskedModel::AskedModel(const ModelOptions& options, Context& context) {
   model_ = place.get();
 }
 
+PromptedModel::PromptedModel(const ModelOptions& options, Context& context)
+    : tokenizer(load_tokenizer(options.model)),
+      chat(load_chat_template(options, tokenizer)),
+      asked_(options, context),
+      clean_up_(cleans_up_spaces(options.model)) {}
+
 void declare_eval_output(OptionTable& table, EvalOutput& output, const std::string& task) {
   output.task = task;
   table.group("Run");

@@ -28,6 +28,31 @@ class AskedModel {
   LoadedModel* model_;
 };
 
+/// clean_up_tokenization_spaces of a model directory's tokenizer_config.json; false where nothing says so.
+bool cleans_up_spaces(const std::string& model_path);
+
+/// A model asked in its chat template: with what its prompts are made by and its answers end with.
+class PromptedModel {
+ public:
+  /// InputError on what tokenizer, template and model refuse, in this order: the model's weights are read last.
+  PromptedModel(const ModelOptions& options, Context& context);
+  LoadedModel& operator*() const { return *asked_; }
+
+  const Tokenizer tokenizer;
+  const ChatTemplate chat;
+
+  /// Sets what a task's decoding takes from the model: the ids that end answers, and whether spaces are cleaned up.
+  template <typename Decoding>
+  void settle(Decoding& decoding, bool strict_reference = false) const {
+    decoding.stop_ids = stop_ids_of((*asked_).model.config(), tokenizer, chat, strict_reference);
+    decoding.clean_up = clean_up_;
+  }
+
+ private:
+  AskedModel asked_;
+  bool clean_up_;
+};
+
 /// Where an evaluation's answers go.
 struct EvalOutput {
   std::string out = "runs/eval";
@@ -57,9 +82,6 @@ EvalRunOptions eval_run_options(const EvalOutput& output, const LoadedModel& loa
 
 /// Where --reference-layout writes the published system's files, and with which arguments; nothing where it is not given.
 std::optional<ReferenceLayout> reference_layout_of(const EvalOutput& output, const ModelOptions& options, const Context& context);
-
-/// clean_up_tokenization_spaces of a model directory's tokenizer_config.json; false where nothing says so.
-bool cleans_up_spaces(const std::string& model_path);
 
 /// A session for prompts of `capacity` tokens; refuses first what does not fit.
 std::unique_ptr<Session> open_session(LoadedModel& loaded, int64_t capacity, const CommonOptions& common);

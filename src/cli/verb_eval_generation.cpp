@@ -48,21 +48,18 @@ class EvalGenerationVerb final : public Verb {
   }
 
   int run(Context& context) override {
-    const Tokenizer tokenizer = load_tokenizer(model_.model);
-    const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    AskedModel asked(model_, context);
-    LoadedModel& loaded = *asked;
+    const PromptedModel prompted(model_, context);
+    LoadedModel& loaded = *prompted;
     settle_sampling(context);
-    options_.decoding.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat, options_.strict_reference);
-    options_.decoding.clean_up = cleans_up_spaces(model_.model);
-    const GenerationTask task = make_generation_task(tokenizer, chat, options_);
+    prompted.settle(options_.decoding, options_.strict_reference);
+    const GenerationTask task = make_generation_task(prompted.tokenizer, prompted.chat, options_);
     if (task.left_out > 0) context.console.note(fmt::format("{} rows left out by their length", task.left_out));
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
         context, loaded, task, "rows", run.directory,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
-          return run_generation(model, tokenizer, task, run, callbacks);
+          return run_generation(model, prompted.tokenizer, task, run, callbacks);
         },
         [&](const GenerationResult& result) {
           print(context, result);

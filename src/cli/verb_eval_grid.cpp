@@ -57,23 +57,22 @@ class GridVerb : public Verb {
   }
 
   int run(Context& context) override {
-    const Tokenizer tokenizer = load_tokenizer(model_.model);
-    const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    AskedModel asked(model_, context);
-    LoadedModel& loaded = *asked;
+    const PromptedModel prompted(model_, context);
+    LoadedModel& loaded = *prompted;
     GridOptions options;
     options.lengths = grid_.lengths.empty() ? linspace(grid_.min_length, grid_.max_length, grid_.num_lengths) : grid_.lengths;
     options.depths = grid_.depths.empty() ? linspace(grid_.min_depth, grid_.max_depth, grid_.num_depths) : grid_.depths;
     options.max_new_tokens = max_new_tokens_;
-    options.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat, strict_);
+    prompted.settle(options, strict_);
     options.strict_reference = strict_;
-    options.clean_up = cleans_up_spaces(model_.model);
-    const GridTask task = make_task(tokenizer, chat, options, context);
+    const GridTask task = make_task(prompted.tokenizer, prompted.chat, options, context);
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
         context, loaded, task, "questions", run.directory,
-        [&](LanguageModel& model, const EvalCallbacks& callbacks) { return run_task(model, tokenizer, task, run, callbacks); },
+        [&](LanguageModel& model, const EvalCallbacks& callbacks) {
+          return run_task(model, prompted.tokenizer, task, run, callbacks);
+        },
         [&](GridResult& result) {
           print(context, result);
           if (result.run.interrupted) return;

@@ -39,20 +39,17 @@ class EvalInfBenchVerb final : public Verb {
       print(context, rescore_infbench(saved_, options_));
       return 0;
     }
-    const Tokenizer tokenizer = load_tokenizer(model_.model);
-    const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    AskedModel asked(model_, context);
-    LoadedModel& loaded = *asked;
-    options_.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat, options_.strict_reference);
-    options_.clean_up = cleans_up_spaces(model_.model);
-    const InfBenchTask task = make_infbench_task(tokenizer, chat, options_);
+    const PromptedModel prompted(model_, context);
+    LoadedModel& loaded = *prompted;
+    prompted.settle(options_, options_.strict_reference);
+    const InfBenchTask task = make_infbench_task(prompted.tokenizer, prompted.chat, options_);
     if (!task.missing.empty()) context.console.note(fmt::format("without data, left out: {}", fmt::join(task.missing, ", ")));
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
         context, loaded, task.asked, "questions", run.directory,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
-          return run_infbench(model, tokenizer, task, run, callbacks);
+          return run_infbench(model, prompted.tokenizer, task, run, callbacks);
         },
         [&](const InfBenchResult& result) {
           print(context, result);

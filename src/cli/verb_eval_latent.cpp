@@ -44,19 +44,18 @@ class EvalLatentVerb final : public Verb {
   }
 
   int run(Context& context) override {
-    const Tokenizer tokenizer = load_tokenizer(model_.model);
-    const ChatTemplate chat = load_chat_template(model_, tokenizer);
     if (!wording_.empty()) options_.wording = LatentWording::from_json(wording_);
     if (context.options.given("seed")) options_.seed = static_cast<uint64_t>(context.common.seed);
-    AskedModel asked(model_, context);
-    LoadedModel& loaded = *asked;
-    options_.decoding.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat);
-    options_.decoding.clean_up = cleans_up_spaces(model_.model);
-    const LatentTask task = make_latent_task(tokenizer, chat, options_);
+    const PromptedModel prompted(model_, context);
+    LoadedModel& loaded = *prompted;
+    prompted.settle(options_.decoding);
+    const LatentTask task = make_latent_task(prompted.tokenizer, prompted.chat, options_);
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     return run_evaluation(
         context, loaded, task, "questions", run.directory,
-        [&](LanguageModel& model, const EvalCallbacks& callbacks) { return run_latent(model, tokenizer, task, run, callbacks); },
+        [&](LanguageModel& model, const EvalCallbacks& callbacks) {
+          return run_latent(model, prompted.tokenizer, task, run, callbacks);
+        },
         [&](const LatentResult& result) { print(context, result); });
   }
 

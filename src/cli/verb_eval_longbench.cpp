@@ -47,19 +47,16 @@ class EvalLongBenchVerb final : public Verb {
       print(context, rescore_longbench(saved_, options_));
       return 0;
     }
-    const Tokenizer tokenizer = load_tokenizer(model_.model);
-    const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    AskedModel asked(model_, context);
-    LoadedModel& loaded = *asked;
+    const PromptedModel prompted(model_, context);
+    LoadedModel& loaded = *prompted;
     const ModelConfig& config = loaded.model.config();
-    options_.stop_ids = stop_ids_of(config, tokenizer, chat, options_.strict_reference);
-    options_.clean_up = cleans_up_spaces(model_.model);
+    prompted.settle(options_, options_.strict_reference);
     // The published evaluation appends to the checkpoint's own list of ends, so that the newline then ends every task.
     const bool list = options_.strict_reference && config.eos_ids.size() > 1;
     options_.newline_eos = newline_ == "off"                                 ? NewlineEos::kOff
                            : newline_ == "all" || (newline_.empty() && list) ? NewlineEos::kAll
                                                                              : NewlineEos::kQa;
-    const LongBenchTask task = make_longbench_task(tokenizer, chat, options_);
+    const LongBenchTask task = make_longbench_task(prompted.tokenizer, prompted.chat, options_);
     if (!task.missing.empty()) context.console.note(fmt::format("without data, left out: {}", fmt::join(task.missing, ", ")));
     if (!task.refusal.empty()) context.console.note(fmt::format("{}; left out", task.refusal));
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
@@ -67,7 +64,7 @@ class EvalLongBenchVerb final : public Verb {
     return run_evaluation(
         context, loaded, task.asked, "questions", run.directory,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
-          return run_longbench(model, tokenizer, task, run, callbacks);
+          return run_longbench(model, prompted.tokenizer, task, run, callbacks);
         },
         [&](const LongBenchResult& result) {
           print(context, result);

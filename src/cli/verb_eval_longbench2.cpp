@@ -49,18 +49,15 @@ class EvalLongBench2Verb final : public Verb {
       print(context, rescore_longbench2(saved_));
       return 0;
     }
-    const Tokenizer tokenizer = load_tokenizer(model_.model);
-    const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    AskedModel asked(model_, context);
-    LoadedModel& loaded = *asked;
-    options_.decoding.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat);
-    options_.decoding.clean_up = cleans_up_spaces(model_.model);
-    const LongBench2Task task = make_longbench2_task(tokenizer, chat, options_);
+    const PromptedModel prompted(model_, context);
+    LoadedModel& loaded = *prompted;
+    prompted.settle(options_.decoding);
+    const LongBench2Task task = make_longbench2_task(prompted.tokenizer, prompted.chat, options_);
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     return run_evaluation(
         context, loaded, task, "questions", run.directory,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
-          return run_longbench2(model, tokenizer, task, run, callbacks);
+          return run_longbench2(model, prompted.tokenizer, task, run, callbacks);
         },
         [&](const LongBench2Result& result) { print(context, result); });
   }

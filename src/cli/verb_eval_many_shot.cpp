@@ -42,19 +42,16 @@ class EvalManyShotVerb final : public Verb {
   }
 
   int run(Context& context) override {
-    const Tokenizer tokenizer = load_tokenizer(model_.model);
-    const ChatTemplate chat = load_chat_template(model_, tokenizer);
     if (context.options.given("seed")) options_.seed = static_cast<uint64_t>(context.common.seed);
-    AskedModel asked(model_, context);
-    LoadedModel& loaded = *asked;
-    options_.decoding.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat);
-    options_.decoding.clean_up = cleans_up_spaces(model_.model);
-    const ManyShotTask task = make_many_shot_task(tokenizer, chat, options_);
+    const PromptedModel prompted(model_, context);
+    LoadedModel& loaded = *prompted;
+    prompted.settle(options_.decoding);
+    const ManyShotTask task = make_many_shot_task(prompted.tokenizer, prompted.chat, options_);
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     return run_evaluation(
         context, loaded, task, "questions", run.directory,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
-          return run_many_shot(model, tokenizer, task, run, callbacks);
+          return run_many_shot(model, prompted.tokenizer, task, run, callbacks);
         },
         [&](const ManyShotResult& result) { print(context, result, task.classes); });
   }

@@ -35,13 +35,10 @@ class EvalMmluVerb final : public Verb {
   }
 
   int run(Context& context) override {
-    const Tokenizer tokenizer = load_tokenizer(model_.model);
-    const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    AskedModel asked(model_, context);
-    LoadedModel& loaded = *asked;
-    options_.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat, options_.strict_reference);
-    options_.clean_up = cleans_up_spaces(model_.model);
-    const MmluTask task = make_mmlu_task(tokenizer, chat, options_);
+    const PromptedModel prompted(model_, context);
+    LoadedModel& loaded = *prompted;
+    prompted.settle(options_, options_.strict_reference);
+    const MmluTask task = make_mmlu_task(prompted.tokenizer, prompted.chat, options_);
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(

@@ -44,19 +44,18 @@ class EvalRulerVerb final : public Verb {
   }
 
   int run(Context& context) override {
-    const Tokenizer tokenizer = load_tokenizer(model_.model);
-    const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    AskedModel asked(model_, context);
-    LoadedModel& loaded = *asked;
+    const PromptedModel prompted(model_, context);
+    LoadedModel& loaded = *prompted;
     if (!wording_.empty()) options_.wording = RulerWording::from_json(wording_);
     if (context.options.given("seed")) options_.seed = static_cast<uint64_t>(context.common.seed);
-    options_.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat);
-    options_.clean_up = cleans_up_spaces(model_.model);
-    const RulerTask task = make_ruler_task(tokenizer, chat, options_);
+    prompted.settle(options_);
+    const RulerTask task = make_ruler_task(prompted.tokenizer, prompted.chat, options_);
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     return run_evaluation(
         context, loaded, task, "questions", run.directory,
-        [&](LanguageModel& model, const EvalCallbacks& callbacks) { return run_ruler(model, tokenizer, task, run, callbacks); },
+        [&](LanguageModel& model, const EvalCallbacks& callbacks) {
+          return run_ruler(model, prompted.tokenizer, task, run, callbacks);
+        },
         [&](const RulerResult& result) { print(context, result); });
   }
 

@@ -32,18 +32,17 @@ class EvalTopicVerb final : public Verb {
   }
 
   int run(Context& context) override {
-    const Tokenizer tokenizer = load_tokenizer(model_.model);
-    const ChatTemplate chat = load_chat_template(model_, tokenizer);
-    AskedModel asked(model_, context);
-    LoadedModel& loaded = *asked;
-    options_.decoding.stop_ids = stop_ids_of(loaded.model.config(), tokenizer, chat, options_.strict_reference);
-    options_.decoding.clean_up = cleans_up_spaces(model_.model);
-    const AnswerTask task = make_topic_task(tokenizer, chat, options_);
+    const PromptedModel prompted(model_, context);
+    LoadedModel& loaded = *prompted;
+    prompted.settle(options_.decoding, options_.strict_reference);
+    const AnswerTask task = make_topic_task(prompted.tokenizer, prompted.chat, options_);
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
         context, loaded, task, "questions", run.directory,
-        [&](LanguageModel& model, const EvalCallbacks& callbacks) { return run_topic(model, tokenizer, task, run, callbacks); },
+        [&](LanguageModel& model, const EvalCallbacks& callbacks) {
+          return run_topic(model, prompted.tokenizer, task, run, callbacks);
+        },
         [&](const TopicResult& result) {
           print(context, result);
           if (result.run.interrupted || !layout) return;

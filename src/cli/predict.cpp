@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "model/block.h"
+#include "train/plan.h"
 
 #include <algorithm>
 
@@ -25,22 +26,6 @@ double pass_bytes(const ModelConfig& c, int64_t length) {
   return 2.0 * static_cast<double>(widths) * static_cast<double>(c.layers) * static_cast<double>(length);
 }
 
-/// Operations of one layer that its backward does again, and those of them that are attention's.
-struct Repeated {
-  double products = 0;
-  double attention = 0;
-};
-Repeated repeated(const ModelConfig& c, Keep keep, int64_t length) {
-  const auto product = [&](int64_t out, int64_t in) {
-    return 2.0 * static_cast<double>(out) * static_cast<double>(in) * static_cast<double>(length);
-  };
-  Repeated r;
-  if (keep < Keep::kAll) r.products += product(2 * c.ffn, c.hidden);
-  if (keep < Keep::kMiddle) r.products += product(2 * c.q_size() + 2 * c.kv_size(), c.hidden);
-  if (keep < Keep::kAttention) r.attention += attention_flops_of(c, length) / static_cast<double>(c.layers);
-  return r;
-}
-
 }  // namespace
 
 Prediction predict_step(const Device& device, const Ceilings& ceilings, const ModelConfig& config, const LoraConfig& lora,
@@ -51,12 +36,12 @@ Prediction predict_step(const Device& device, const Ceilings& ceilings, const Mo
   TENFOLD_CHECK(products > 0 && forward > 0 && backward > 0 && ceilings.gigabytes > 0, "a rate is missing");
   const double attention = attention_flops_of(config, length);
   const double useful = step_flops(config, lora, length, head_rows) - 3.5 * attention;
-  Repeated again;
+  RepeatedFlops again;
   double uncovered = 0;
   const auto layers = static_cast<double>(config.layers);
   const double link = device.link_bytes_per_second();
   for (const KeptLayer& layer : plan.layers) {
-    const Repeated r = repeated(config, layer.keep, length);
+    const RepeatedFlops r = repeated_flops(config, layer.keep, length);
     again.products += r.products;
     again.attention += r.attention;
     if (!layer.on_host || link == 0) continue;

@@ -22,6 +22,10 @@ constexpr double kOffloadGain = 0.05;
 
 constexpr std::array<Keep, 4> kLevels = {Keep::kInput, Keep::kAttention, Keep::kMiddle, Keep::kAll};
 
+double product_flops(int64_t tokens, int64_t out, int64_t in) {
+  return 2.0 * static_cast<double>(tokens) * static_cast<double>(out) * static_cast<double>(in);
+}
+
 /// One layer of a record: bytes kept and seconds lost by level. The rates weigh plans against each other, no more; they are an
 /// H100's (performance.md 9). On the CPU only their order counts.
 struct LayerCosts {
@@ -35,18 +39,14 @@ struct LayerCosts {
       : link(device.link_bytes_per_second()) {
     constexpr double kProducts = 650e12;
     constexpr double kAttention = 550e12;
-    const ops::AttentionSegment segment{0, tokens, 0, tokens};
-    const double attention = ops::attention_flops({&segment, 1}, c.heads, c.head_dim) / kAttention;
-    const auto product = [&](int64_t out, int64_t in) {
-      return 2.0 * static_cast<double>(tokens) * static_cast<double>(out) * static_cast<double>(in) / kProducts;
-    };
-    const double projections = product(2 * c.q_size() + 2 * c.kv_size(), c.hidden);
-    const double gate_up = product(2 * c.ffn, c.hidden);
-    const double down = product(c.hidden, c.ffn);
-    repeated = {attention + projections + gate_up, projections + gate_up, gate_up, 0.0};
-    forward = attention + projections + gate_up + down;
-    backward = forward + 1.5 * attention;
-    for (size_t i = 0; i < kLevels.size(); ++i) bytes[i] = block_saved_bytes(c, lora, compute, kLevels[i], tokens);
+    for (size_t i = 0; i < kLevels.size(); ++i) {
+      const RepeatedFlops again = repeated_flops(c, kLevels[i], tokens);
+      repeated[i] = again.products / kProducts + again.attention / kAttention;
+      bytes[i] = block_saved_bytes(c, lora, compute, kLevels[i], tokens);
+    }
+    // A backward from its input alone repeats the whole forward but the last product.
+    forward = repeated[index(Keep::kInput)] + product_flops(tokens, c.hidden, c.ffn) / kProducts;
+    backward = forward + 1.5 * repeated_flops(c, Keep::kInput, tokens).attention / kAttention;
   }
   static size_t index(Keep keep) { return static_cast<size_t>(keep); }
   int64_t bytes_of(Keep keep) const { return bytes[index(keep)]; }
@@ -136,6 +136,18 @@ KeptRoom room_left(const Device& device, const TrainPlan& plan, const TrainOptio
 }
 
 }  // namespace
+
+RepeatedFlops repeated_flops(const ModelConfig& config, Keep keep, int64_t tokens) {
+  const ModelConfig& c = config;
+  RepeatedFlops again;
+  if (keep < Keep::kAll) again.products += product_flops(tokens, 2 * c.ffn, c.hidden);
+  if (keep < Keep::kMiddle) again.products += product_flops(tokens, 2 * c.q_size() + 2 * c.kv_size(), c.hidden);
+  if (keep < Keep::kAttention) {
+    const ops::AttentionSegment segment{0, tokens, 0, tokens};
+    again.attention += ops::attention_flops({&segment, 1}, c.heads, c.head_dim);
+  }
+  return again;
+}
 
 std::vector<KeptLayer> choose_kept(const Device& device, const ModelConfig& config, const LoraConfig& lora, DType compute,
                                    int64_t tokens, const KeptRoom& room, Offload offload) {

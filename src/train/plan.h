@@ -26,6 +26,13 @@ std::vector<KeptLayer> choose_kept(const Device& device, const ModelConfig& conf
 KeptRoom room_of(const Device& device, const ModelConfig& config, const LoraConfig& lora, DType compute, int64_t tokens,
                  std::span<const KeptLayer> layers);
 
+/// Operations of one layer over `tokens` that its backward does again when so much was kept of its forward.
+struct RepeatedFlops {
+  double products = 0;
+  double attention = 0;
+};
+RepeatedFlops repeated_flops(const ModelConfig& config, Keep keep, int64_t tokens);
+
 /// Scratch that blocks and head take in turn.
 int64_t training_scratch_bytes(Device& device, const ModelConfig& config, const LoraConfig& lora, DType compute,
                                const TrainSizes& sizes);

@@ -6,6 +6,7 @@
 #include "eval/haystack.h"
 #include "eval/metrics/numbers.h"
 #include "eval/metrics/text.h"
+#include "eval/needle.h"
 #include "eval/prompt.h"
 
 #include <algorithm>
@@ -169,7 +170,7 @@ LatentTask make_latent_task(const Tokenizer& tokenizer, const ChatTemplate& chat
 LatentResult run_latent(LanguageModel& model, const Tokenizer& tokenizer, const LatentTask& task, const EvalRunOptions& options,
                         const EvalCallbacks& callbacks) {
   const AnswerScore score = [](const EvalQuestion& question, const std::string& output) -> Json {
-    return {{"hit", output.find(json_string(question.about, "target", question.id)) != std::string::npos}};
+    return {{"hit", holds_answer(output, json_string(question.about, "target", question.id), /*strict_reference=*/false)}};
   };
   return finish_answers<LatentResult>(run_answers(model, tokenizer, task, score, options, callbacks), options,
                                       [&](LatentResult& result) { summarise(result, task); });

@@ -87,12 +87,24 @@ std::string interval_text(const EvalData& eval) {
   return fmt::format(" ({:.0f}\xE2\x80\x93{:.0f} %)", 100 * (*found)[0].get<double>(), 100 * (*found)[1].get<double>());
 }
 
+/// What a judge made of the answers: ", graded 7.4 of 10 over 20 answers"; nothing where none was asked.
+std::string judge_text(const EvalData& eval) {
+  const auto mean = eval.metrics.find("gpt_mean");
+  const auto judge = eval.metrics.find("judge");
+  if (mean == eval.metrics.end() || !mean->is_number() || judge == eval.metrics.end() || !judge->is_object()) return "";
+  const auto graded = judge->find("graded");
+  if (graded == judge->end() || !graded->is_number_integer()) return "";
+  return fmt::format(", graded {:.1f} of 10 over {} answers", mean->get<double>(), graded->get<int64_t>());
+}
+
 void heat_map(Html& html, const ComparedEval& c, const std::vector<int64_t>& lengths, const std::vector<int64_t>& depths,
               const std::string& style) {
   html.open("figure").open("figcaption");
   html.element("strong", c.run->label, {{"class", style}});
-  html.element("span", fmt::format("{} of {} found{}", c.eval->hits(), c.eval->answers.size(), interval_text(*c.eval)),
-               {{"class", "score"}});
+  html.element(
+      "span",
+      fmt::format("{} of {} found{}{}", c.eval->hits(), c.eval->answers.size(), interval_text(*c.eval), judge_text(*c.eval)),
+      {{"class", "score"}});
   html.close();
   html.open("table", {{"class", lengths.size() > kManyColumns ? "heat many" : "heat"}});
   html.element("caption", "prompt tokens \xC3\x97 depth");

@@ -382,6 +382,17 @@ TEST_F(ReportTest, NamesWhatIsMalformed) {
   EXPECT_HAS(error_of([&] { render_report(ReportInputs{{runs_.path("empty")}, ""}); }), "neither metrics.jsonl");
 }
 
+TEST_F(ReportTest, ShowsWhatAJudgeMadeOfTheAnswers) {
+  EXPECT_EQ(page(runs_).find("graded"), std::string::npos) << "nobody was asked";
+  runs_.write("base/eval/needle/metrics.json", R"({"gpt_mean": 7.25, "judge": {"asked": 3, "graded": 2}})");
+  EXPECT_NE(page(runs_).find("graded 7.2 of 10 over 2 answers"), std::string::npos);
+  for (const char* nonsense : {R"({"gpt_mean": null, "judge": {"graded": 0}})", R"({"gpt_mean": 7, "judge": 3})",
+                               R"({"gpt_mean": 7, "judge": {"graded": "x"}})", R"({"gpt_mean": 7})"}) {
+    runs_.write("base/eval/needle/metrics.json", nonsense);
+    EXPECT_EQ(page(runs_).find("graded"), std::string::npos) << nonsense;
+  }
+}
+
 TEST_F(ReportTest, MissingNumbersAreDashesNotCrashes) {
   runs_.write("thin/metrics.jsonl", "{\"step\": 1, \"loss\": null}\n{\"step\": 2, \"loss\": null}\n");
   expect_well_formed(render_report(ReportInputs{{runs_.path("thin"), runs_.path("base")}, ""}));

@@ -95,6 +95,8 @@ class Device {
   virtual int64_t peak_held_bytes() const;
   /// Runs of tokens come in multiples of this where speed matters: the caller pads.
   virtual int64_t row_multiple() const { return 1; }
+  /// Short records of a step go through the model together up to so many tokens; 0: one by one.
+  virtual int64_t pack_rows() const { return 0; }
   /// Tokens of the MLP in work at a time: gate and up of so many never exist for a whole sequence.
   virtual int64_t mlp_rows() const { return 1024; }
   /// Tokens of a prompt read at a time.

@@ -27,6 +27,10 @@ double dot_of_difference(const TensorView& a, const TensorView& b, const TensorV
 
 }  // namespace
 
+bool can_pack(const Model& model, const Adapter& adapter) {
+  return adapter.config().dropout == 0 && model.config().rope.type != RopeType::kDynamic;
+}
+
 TrainingPass::TrainingPass(Device& device, const Model& model, const Adapter& adapter, const TrainOptions& options,
                            const TrainSizes& sizes, const TrainPlan& plan)
     : device_(device),
@@ -43,23 +47,32 @@ TrainingPass::TrainingPass(Device& device, const Model& model, const Adapter& ad
                                teacher_buffer_bytes(model.config(), options.compute, sizes.distill_rows))),
       scratch_(device.allocate("scratch", MemoryUse::kWorkspace,
                                training_scratch_bytes(device, model.config(), adapter.config(), options.compute, sizes))),
-      kept_(device, model.config(), adapter.config(), options, plan) {
+      kept_(device, model.config(), adapter.config(), options, plan),
+      head_rows_at_once_(std::min(sizes.head_rows, kHeadRows)) {
   ids_.reserve(static_cast<size_t>(sizes.longest));
-  chunk_rows_.reserve(static_cast<size_t>(kHeadRows));
+  chunk_rows_.reserve(static_cast<size_t>(head_rows_at_once_));
   positions_.resize(static_cast<size_t>(sizes.longest));
 }
 
-/// Pads the ids to what the device likes: causal attention lets no real token see what comes after. No positions: 0, 1, 2, ...
-/// Returns the padded length.
-int64_t TrainingPass::begin(std::span<const int32_t> ids, std::span<const int64_t> positions) {
-  const int64_t tokens = round_up(static_cast<int64_t>(ids.size()), device_.row_multiple());
-  ids_.assign(ids.begin(), ids.end());
-  ids_.resize(static_cast<size_t>(tokens), 0);
-  std::copy(positions.begin(), positions.end(), positions_.begin());
-  const int64_t next = positions.empty() ? 0 : positions.back() + 1;
-  std::iota(positions_.begin() + static_cast<int64_t>(positions.size()), positions_.begin() + tokens, next);
+/// Pads each record to what the device likes: causal attention lets no real token see what comes after. Returns the length of
+/// all.
+int64_t TrainingPass::begin(std::span<const PassRecord> records) {
+  ids_.clear();
+  segments_.clear();
+  for (const PassRecord& record : records) {
+    TENFOLD_CHECK(record.positions.empty() || record.positions.size() == record.ids.size(), "{} positions of {} tokens",
+                  record.positions.size(), record.ids.size());
+    const auto first = static_cast<int64_t>(ids_.size());
+    const int64_t end = first + round_up(static_cast<int64_t>(record.ids.size()), device_.row_multiple());
+    TENFOLD_CHECK(end <= static_cast<int64_t>(positions_.size()), "{} tokens in a pass of {}", end, positions_.size());
+    ids_.insert(ids_.end(), record.ids.begin(), record.ids.end());
+    ids_.resize(static_cast<size_t>(end), 0);
+    segments_.push_back({first, end, first, end});
+    const auto at = std::copy(record.positions.begin(), record.positions.end(), positions_.begin() + first);
+    std::iota(at, positions_.begin() + end, record.positions.empty() ? 0 : record.positions.back() + 1);
+  }
+  const auto tokens = static_cast<int64_t>(ids_.size());
   kept_.begin(tokens);
-  segment_ = {0, tokens, 0, tokens};
   return tokens;
 }
 
@@ -68,7 +81,7 @@ BlockContext TrainingPass::context(const RopeConfig& rope, int64_t reach, Exec& 
   const ModelConfig& c = model_.config();
   const auto tokens = static_cast<int64_t>(ids_.size());
   BlockContext context{.model = model_, .adapter = with_adapter ? &adapter_ : nullptr};
-  context.segments = {&segment_, 1};
+  context.segments = segments_;
   context.positions = std::span(positions_).first(ids_.size());
   context.cos = cos_.view(DType::kF32, {tokens, c.head_dim / 2});
   context.sin = sin_.view(DType::kF32, {tokens, c.head_dim / 2});
@@ -119,48 +132,71 @@ TrainingPass::HeadRows TrainingPass::head_rows(int64_t n) const {
   return rows;
 }
 
-LossSums TrainingPass::record(Exec& exec, const Example& example, std::span<const int64_t> positions, const LossPositions& loss,
-                              std::span<const float> weights, uint64_t dropout_stream, const TensorView& gradients) {
-  TENFOLD_CHECK(positions.size() == example.ids.size(), "{} positions of {} tokens", positions.size(), example.ids.size());
-  const int64_t tokens = begin(example.ids, positions);
-  BlockContext context = this->context(model_.config().rope, positions.back() + 1, exec, true);
+void TrainingPass::join_losses(std::span<const PassRecord> records) {
+  rows_.clear();
+  targets_.clear();
+  row_weights_.clear();
+  for (size_t i = 0; i < records.size(); ++i) {
+    const LossPositions& loss = *records[i].loss;
+    for (const int64_t row : loss.rows) rows_.push_back(segments_[i].q_begin + row);
+    targets_.insert(targets_.end(), loss.targets.begin(), loss.targets.end());
+    row_weights_.insert(row_weights_.end(), records[i].weights.begin(), records[i].weights.end());
+  }
+  nll_.resize(rows_.size());
+}
+
+LossSums TrainingPass::sums_of(std::span<const PassRecord> records) const {
+  const int64_t far_from = model_.config().max_position;
+  LossSums sums;
+  auto nll = nll_.begin();
+  for (const PassRecord& record : records) {
+    for (size_t i = 0; i < record.loss->kinds.size(); ++i) {
+      const bool answer = record.loss->kinds[i] == TokenKind::kAnswer;
+      const auto value = static_cast<double>(*nll++);
+      (answer ? sums.answers : sums.documents) += value;
+      if (!answer && record.loss->rows[i] + 1 >= far_from) sums.far_documents += value;
+    }
+  }
+  return sums;
+}
+
+LossSums TrainingPass::records(Exec& exec, std::span<const PassRecord> records, uint64_t dropout_stream,
+                               const TensorView& gradients) {
+  TENFOLD_CHECK(records.size() == 1 || can_pack(model_, adapter_), "{} records in one pass", records.size());
+  const int64_t tokens = begin(records);
+  int64_t reach = 0;
+  for (const PassRecord& record : records)
+    reach = std::max(reach, record.positions.empty() ? static_cast<int64_t>(record.ids.size()) : record.positions.back() + 1);
+  BlockContext context = this->context(model_.config().rope, reach, exec, true);
   context.dropout_stream = dropout_stream;
   forward(exec, context);
   const TensorView d_x = residual_gradient_.view(DType::kF32, {tokens, model_.config().hidden});
-  const auto rows = static_cast<int64_t>(loss.rows.size());
-  nll_.resize(loss.rows.size());
+  join_losses(records);
+  const auto rows = static_cast<int64_t>(rows_.size());
   if (rows == 0) device_.fill_zero(d_x.data, d_x.bytes());
-  for (int64_t from = 0; from < rows; from += kHeadRows)
-    head_chunk(exec, loss, from, std::min(rows, from + kHeadRows), weights, d_x, gradients);
-  LossSums sums;
-  const int64_t far_from = model_.config().max_position;
-  for (size_t i = 0; i < loss.kinds.size(); ++i) {
-    const bool answer = loss.kinds[i] == TokenKind::kAnswer;
-    (answer ? sums.answers : sums.documents) += static_cast<double>(nll_[i]);
-    if (!answer && loss.rows[i] + 1 >= far_from) sums.far_documents += static_cast<double>(nll_[i]);
-  }
+  for (int64_t from = 0; from < rows; from += head_rows_at_once_)
+    head_chunk(exec, from, std::min(rows, from + head_rows_at_once_), d_x, gradients);
   backward(exec, context, d_x, gradients);
-  return sums;
+  return sums_of(records);
 }
 
 /// Last norm, head, loss and back to d_x for loss positions [from, to), which ascend: their chunk of d_x reaches from where the
 /// one before ended to the next one's first row.
-void TrainingPass::head_chunk(Exec& exec, const LossPositions& loss, int64_t from, int64_t to, std::span<const float> weights,
-                              const TensorView& d_x, const TensorView& gradients) {
+void TrainingPass::head_chunk(Exec& exec, int64_t from, int64_t to, const TensorView& d_x, const TensorView& gradients) {
   const int64_t n = to - from;
   const auto part = [&](auto all) { return std::span(all).subspan(static_cast<size_t>(from), static_cast<size_t>(n)); };
   const HeadRows rows = head_rows(n);
   const TensorView norm = final_norm(model_, &adapter_);
   const float eps = model_.config().rms_eps;
-  const std::span<const int64_t> at = part(std::span(loss.rows));
+  const std::span<const int64_t> at = part(std::span<const int64_t>(rows_));
   ops::gather_rows(exec, kept_.last(), at, rows.x);
   ops::rms_norm_forward(exec, rows.x, norm, eps, rows.h);
-  ops::cross_entropy(exec, rows.h, head_table(model_, &adapter_), part(std::span(loss.targets)), part(weights),
-                     part(std::span(nll_)), rows.d_h, adapter_.head(gradients));
+  ops::cross_entropy(exec, rows.h, head_table(model_, &adapter_), part(std::span<const int32_t>(targets_)),
+                     part(std::span<const float>(row_weights_)), part(std::span(nll_)), rows.d_h, adapter_.head(gradients));
   device_.fill_zero(rows.d_x.data, rows.d_x.bytes());
   ops::rms_norm_backward(exec, rows.d_h, rows.x, norm, eps, rows.d_x, adapter_.final_norm(gradients));
-  const int64_t first = from == 0 ? 0 : loss.rows[static_cast<size_t>(from)];
-  const int64_t end = to == static_cast<int64_t>(loss.rows.size()) ? d_x.dim(0) : loss.rows[static_cast<size_t>(to)];
+  const int64_t first = from == 0 ? 0 : rows_[static_cast<size_t>(from)];
+  const int64_t end = to == static_cast<int64_t>(rows_.size()) ? d_x.dim(0) : rows_[static_cast<size_t>(to)];
   chunk_rows_.clear();
   for (const int64_t row : at) chunk_rows_.push_back(row - first);
   ops::scatter_rows(exec, rows.d_x, chunk_rows_, d_x.rows(first, end));
@@ -193,9 +229,10 @@ double TrainingPass::distill(Exec& exec, std::span<const int32_t> window, std::s
   const auto n = static_cast<int64_t>(rows.size());
   const auto real = static_cast<int64_t>(window.size());
   TENFOLD_CHECK(n > 0 && rows.back() < real && weight > 0, "{} rows of {} tokens, weight {}", n, real, weight);
-  const int64_t tokens = begin(window);
-  std::vector<int32_t> targets;
-  for (const int64_t row : rows) targets.push_back(window[static_cast<size_t>(std::min(row + 1, real - 1))]);
+  const PassRecord record{.ids = window, .positions = {}, .loss = nullptr, .weights = {}};
+  const int64_t tokens = begin({&record, 1});
+  targets_.clear();
+  for (const int64_t row : rows) targets_.push_back(window[static_cast<size_t>(std::min(row + 1, real - 1))]);
   nll_.resize(rows.size());
   teacher_nll_.resize(rows.size());
 
@@ -205,7 +242,7 @@ double TrainingPass::distill(Exec& exec, std::span<const int32_t> window, std::s
   base_h.device = base_d.device = device_.kind();
   base_hidden(exec, rows, base_rope, real, base_h);
   row_weights_.assign(rows.size(), static_cast<float>(-weight));
-  ops::cross_entropy(exec, base_h, model_.head(), targets, row_weights_, teacher_nll_, base_d, {});
+  ops::cross_entropy(exec, base_h, model_.head(), targets_, row_weights_, teacher_nll_, base_d, {});
 
   BlockContext context = this->context(c.rope, real, exec, true);
   context.dropout_stream = dropout_stream;
@@ -215,7 +252,7 @@ double TrainingPass::distill(Exec& exec, std::span<const int32_t> window, std::s
   ops::gather_rows(exec, kept_.last(), rows, head.x);
   ops::rms_norm_forward(exec, head.x, norm, c.rms_eps, head.h);
   row_weights_.assign(rows.size(), static_cast<float>(weight));
-  ops::cross_entropy(exec, head.h, model_.head(), targets, row_weights_, nll_, head.d_h, {});
+  ops::cross_entropy(exec, head.h, model_.head(), targets_, row_weights_, nll_, head.d_h, {});
   double sum = 0;
   {
     const HostCopy base_on_host(device_, base_h);

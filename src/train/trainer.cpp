@@ -52,6 +52,16 @@ int64_t longest_of(std::span<const Example> examples) {
   return longest;
 }
 
+/// A record of the step in work.
+struct RecordWork {
+  const Example* example = nullptr;
+  LossPositions loss;
+  std::vector<float> weights;
+  std::vector<int64_t> positions;
+
+  int64_t tokens() const { return static_cast<int64_t>(example->ids.size()); }
+};
+
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -76,8 +86,6 @@ struct Trainer::Impl {
   TrainingPass pass;
   Profile profile;
   Exec exec;
-  std::vector<float> weights;      ///< of the record in work
-  std::vector<int64_t> positions;  ///< of its tokens
   // Rows of the trained embedding that ever had a gradient: AdamW leaves the others alone, wherever their moments lie.
   std::vector<char> met;
   std::vector<int32_t> met_rows;
@@ -135,6 +143,13 @@ struct Trainer::Impl {
     out.longest = round_up(out.longest, device.row_multiple());
     return out;
   }
+  /// Tokens that records share a pass up to; 0: each has its own. No more than half of the longest record, which scratch is made
+  /// for: the attention of one record among several copies its lse beside what it takes alone.
+  int64_t pack_room() const {
+    if (!can_pack(model, adapter)) return 0;
+    const int64_t wanted = options.pack_tokens < 0 ? device.pack_rows() : options.pack_tokens;
+    return std::min(wanted, sizes.longest / 2);
+  }
   bool with_documents() const { return options.lm_loss_weight != 0; }
 
   void check_distilled_head() const {
@@ -167,30 +182,42 @@ struct Trainer::Impl {
     const auto start = Clock::now();
     step = at_step;
     gradients.fill_zero();
-    std::vector<LossPositions> losses;
+    std::vector<RecordWork> works;
     int64_t answers = 0;
     int64_t documents = 0;
     for (const int64_t r : records) {
-      losses.push_back(
-          loss_positions(examples[static_cast<size_t>(r)], with_documents(), options.lm_loss_tokens, options.seed, at_step));
-      answers += losses.back().answers;
-      documents += losses.back().documents;
+      RecordWork& work = works.emplace_back();
+      work.example = &examples[static_cast<size_t>(r)];
+      work.loss = loss_positions(*work.example, with_documents(), options.lm_loss_tokens, options.seed, at_step);
+      fill_positions(options.skip, work.tokens(), options.seed, work.example->record, at_step, work.positions);
+      answers += work.loss.answers;
+      documents += work.loss.documents;
     }
     const DocumentWeight document_weight{
         .lm = options.lm_loss_weight, .far = options.lm_loss_far, .far_from = model.config().max_position};
     StepMetrics metrics;
     LossSums total;
-    for (size_t i = 0; i < records.size(); ++i) {
-      const Example& example = examples[static_cast<size_t>(records[i])];
-      fill_loss_weights(losses[i], answers, documents, document_weight, weights);
-      fill_positions(options.skip, static_cast<int64_t>(example.ids.size()), options.seed, example.record, at_step, positions);
-      const LossSums sums =
-          pass.record(exec, example, positions, losses[i], weights, dropout_stream(example.record, at_step), flat_gradients());
-      mark_met(example.ids);
+    const int64_t room = pack_room();
+    // Records of like length together, so that the short ones fill a pass.
+    if (room > 0)
+      std::stable_sort(works.begin(), works.end(), [](const auto& a, const auto& b) { return a.tokens() < b.tokens(); });
+    for (size_t from = 0; from < works.size();) {
+      std::vector<PassRecord> together;
+      int64_t filled = 0;
+      for (size_t i = from; i < works.size(); ++i) {
+        RecordWork& work = works[i];
+        filled += round_up(work.tokens(), device.row_multiple());
+        if (i > from && filled > room) break;
+        fill_loss_weights(work.loss, answers, documents, document_weight, work.weights);
+        together.push_back({work.example->ids, work.positions, &work.loss, work.weights});
+        mark_met(work.example->ids);
+        metrics.tokens += work.tokens();
+      }
+      const LossSums sums = pass.records(exec, together, dropout_stream(works[from].example->record, at_step), flat_gradients());
       total.answers += sums.answers;
       total.documents += sums.documents;
       total.far_documents += sums.far_documents;
-      metrics.tokens += static_cast<int64_t>(example.ids.size());
+      from += together.size();
     }
     metrics.answer_loss = answers > 0 ? total.answers / static_cast<double>(answers) : 0.0;
     metrics.lm_loss = documents > 0 ? total.documents / static_cast<double>(documents) : 0.0;

@@ -32,6 +32,7 @@ struct TrainOptions {
   int64_t steps = 0;  ///< 0: from epochs
   double epochs = 1;
   int64_t batch = 1;         ///< records a step, run as one flat batch or one after another (accumulation): the same loss
+  int64_t pack_tokens = -1;  ///< records of a step share a pass up to so many tokens; 0: one by one; -1: as the device likes
   int64_t accumulation = 1;  ///< micro-steps a step; the denominators of the loss are sums over all of them
   double learning_rate = 5e-5;
   Schedule schedule = Schedule::kLinear;

@@ -22,7 +22,8 @@ class CudaDevice final : public Device {
   int64_t peak_held_bytes() const override;
   int64_t row_multiple() const override { return 128; }  // cuDNN's attention (performance.md 9.2)
   int64_t prefill_rows() const override { return 16384; }
-  int64_t mlp_rows() const override { return 8192; }  // large products, and a chunk that is still small beside a sequence
+  int64_t pack_rows() const override { return 16384; }  // a short record's kernels take as long to start as to run
+  int64_t mlp_rows() const override { return 8192; }    // large products, and a chunk that is still small beside a sequence
   void copy_in(void* to, const void* from, int64_t bytes) override;
   void copy_out(void* to, const void* from, int64_t bytes) override;
   void fill_zero(void* data, int64_t bytes) override;

@@ -178,41 +178,53 @@ struct Trainer::Impl {
     for (const int32_t id : ids) met[static_cast<size_t>(id)] = 1;
   }
 
-  StepMetrics forward_backward(std::span<const int64_t> records, int64_t at_step) {
-    const auto start = Clock::now();
-    step = at_step;
-    gradients.fill_zero();
+  std::vector<RecordWork> works_of(std::span<const int64_t> records, int64_t at_step) const {
     std::vector<RecordWork> works;
-    int64_t answers = 0;
-    int64_t documents = 0;
     for (const int64_t r : records) {
       RecordWork& work = works.emplace_back();
       work.example = &examples[static_cast<size_t>(r)];
       work.loss = loss_positions(*work.example, with_documents(), options.lm_loss_tokens, options.seed, at_step);
       fill_positions(options.skip, work.tokens(), options.seed, work.example->record, at_step, work.positions);
+    }
+    return works;
+  }
+
+  /// The records of one pass, from works[from] on: as many as have room together, one at least.
+  std::vector<PassRecord> pass_from(std::span<const RecordWork> works, size_t from, int64_t room) const {
+    std::vector<PassRecord> together;
+    int64_t filled = 0;
+    for (const RecordWork& work : works.subspan(from)) {
+      filled += round_up(work.tokens(), device.row_multiple());
+      if (!together.empty() && filled > room) break;
+      together.push_back({work.example->ids, work.positions, &work.loss, work.weights});
+    }
+    return together;
+  }
+
+  StepMetrics forward_backward(std::span<const int64_t> records, int64_t at_step) {
+    const auto start = Clock::now();
+    step = at_step;
+    gradients.fill_zero();
+    std::vector<RecordWork> works = works_of(records, at_step);
+    StepMetrics metrics;
+    int64_t answers = 0;
+    int64_t documents = 0;
+    for (const RecordWork& work : works) {
       answers += work.loss.answers;
       documents += work.loss.documents;
+      metrics.tokens += work.tokens();
+      mark_met(work.example->ids);
     }
     const DocumentWeight document_weight{
         .lm = options.lm_loss_weight, .far = options.lm_loss_far, .far_from = model.config().max_position};
-    StepMetrics metrics;
-    LossSums total;
+    for (RecordWork& work : works) fill_loss_weights(work.loss, answers, documents, document_weight, work.weights);
     const int64_t room = pack_room();
     // Records of like length together, so that the short ones fill a pass.
     if (room > 0)
       std::stable_sort(works.begin(), works.end(), [](const auto& a, const auto& b) { return a.tokens() < b.tokens(); });
+    LossSums total;
     for (size_t from = 0; from < works.size();) {
-      std::vector<PassRecord> together;
-      int64_t filled = 0;
-      for (size_t i = from; i < works.size(); ++i) {
-        RecordWork& work = works[i];
-        filled += round_up(work.tokens(), device.row_multiple());
-        if (i > from && filled > room) break;
-        fill_loss_weights(work.loss, answers, documents, document_weight, work.weights);
-        together.push_back({work.example->ids, work.positions, &work.loss, work.weights});
-        mark_met(work.example->ids);
-        metrics.tokens += work.tokens();
-      }
+      const std::vector<PassRecord> together = pass_from(works, from, room);
       const LossSums sums = pass.records(exec, together, dropout_stream(works[from].example->record, at_step), flat_gradients());
       total.answers += sums.answers;
       total.documents += sums.documents;

@@ -170,7 +170,7 @@ LatentTask make_latent_task(const Tokenizer& tokenizer, const ChatTemplate& chat
 LatentResult run_latent(LanguageModel& model, const Tokenizer& tokenizer, const LatentTask& task, const EvalRunOptions& options,
                         const EvalCallbacks& callbacks) {
   const AnswerScore score = [](const EvalQuestion& question, const std::string& output) -> Json {
-    return {{"hit", holds_answer(output, json_string(question.about, "target", question.id), /*strict_reference=*/false)}};
+    return {{"hit", holds_answer(output, json_string(question.about, "target", question.id))}};
   };
   return finish_answers<LatentResult>(run_answers(model, tokenizer, task, score, options, callbacks), options,
                                       [&](LatentResult& result) { summarise(result, task); });

@@ -46,7 +46,7 @@ void fill_loss_weights(const LossPositions& positions, int64_t batch_answers, in
   const auto far = static_cast<float>(mean * document.far);
   weights.clear();
   for (size_t i = 0; i < positions.kinds.size(); ++i) {
-    const bool is_far = positions.rows[i] + 1 >= document.far_from;
+    const bool is_far = positions.is_far_document(i, document.far_from);
     weights.push_back(positions.kinds[i] == TokenKind::kAnswer ? answer : is_far ? far : near);
   }
 }

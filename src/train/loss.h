@@ -16,6 +16,9 @@ struct LossPositions {
   std::vector<TokenKind> kinds;  ///< kAnswer or kDocument
   int64_t answers = 0;
   int64_t documents = 0;
+
+  /// Whether row i predicts a document token whose place in its record is `from` or later.
+  bool is_far_document(size_t i, int64_t from) const { return kinds[i] == TokenKind::kDocument && rows[i] + 1 >= from; }
 };
 
 /// All answer targets, and of the document targets all (`document_tokens` 0) or that many, drawn without replacement as a

@@ -151,10 +151,9 @@ LossSums TrainingPass::sums_of(std::span<const PassRecord> records) const {
   auto nll = nll_.begin();
   for (const PassRecord& record : records) {
     for (size_t i = 0; i < record.loss->kinds.size(); ++i) {
-      const bool answer = record.loss->kinds[i] == TokenKind::kAnswer;
       const auto value = static_cast<double>(*nll++);
-      (answer ? sums.answers : sums.documents) += value;
-      if (!answer && record.loss->rows[i] + 1 >= far_from) sums.far_documents += value;
+      (record.loss->kinds[i] == TokenKind::kAnswer ? sums.answers : sums.documents) += value;
+      if (record.loss->is_far_document(i, far_from)) sums.far_documents += value;
     }
   }
   return sums;

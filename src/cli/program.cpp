@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cctype>
 #include <mutex>
+#include <utility>
 
 namespace tenfold::cli {
 namespace {
@@ -143,6 +144,31 @@ std::string shell_quoted(const std::string& word) {
     }
   }
   return out + "'";
+}
+
+std::vector<std::string> shell_words(std::string_view line, std::string_view where) {
+  std::vector<std::string> words;
+  bool in_word = false;
+  char quote = 0;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quote == 0 && (c == ' ' || c == '\t' || c == '\r')) {
+      in_word = false;
+      continue;
+    }
+    if (!std::exchange(in_word, true)) words.emplace_back();
+    if (quote == 0 && (c == '\'' || c == '"')) {
+      quote = c;
+    } else if (quote != 0 && c == quote) {
+      quote = 0;
+    } else if (c == '\\' && quote != '\'' && i + 1 < line.size()) {
+      words.back() += line[++i];
+    } else {
+      words.back() += c;
+    }
+  }
+  if (quote != 0) throw_input("{}: a {} is not closed", where, quote);
+  return words;
 }
 
 int run_program(const std::vector<std::string>& words, Console& console, const StopSignal& stop,

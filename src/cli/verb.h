@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tenfold::cli {
@@ -74,5 +75,9 @@ int run_program(const std::vector<std::string>& words, Console& console, const S
 
 /// A word as a shell needs it.
 std::string shell_quoted(const std::string& word);
+
+/// The words of a line as a shell reads it: split at blanks, '...', "..." and \ keep what they hold. InputError, which begins
+/// with `where`, on a quote that is not closed.
+std::vector<std::string> shell_words(std::string_view line, std::string_view where);
 
 }  // namespace tenfold::cli

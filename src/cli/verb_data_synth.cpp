@@ -48,9 +48,6 @@ class DataSynthVerb final : public Verb {
     table.add("share-sentences", options_.shares.sentences, "X", "About sentences of other texts");
     table.add("share-passages", options_.shares.passages, "X", "Passages of the text to complete");
     table.add("share-quoted", options_.quoted, "X", "Of the answers about facts: that quote the sentence as the text has it");
-    table.add(
-        "share-early", options_.early, "X",
-        "Of the sentences written into the text: put into its first sixth, so that long records ask about what is far behind");
   }
   void check(const OptionTable& table, std::vector<std::string>& errors) const override {
     for (const Option& option : table.all()) {

@@ -1,8 +1,9 @@
-// eval all: every evaluation that there is data for.
+// eval all: every evaluation that there is data for, or those that a file lists.
 #include "cli/model_support.h"
 #include "cli/verbs.h"
 
 #include "core/error.h"
+#include "format/mapped_file.h"
 
 #include <algorithm>
 #include <array>
@@ -19,9 +20,10 @@ using Words = std::vector<std::string>;
 
 /// The words of one evaluation, or why it is left out.
 struct Planned {
-  std::string name;
+  std::string verb;
   Words words;
   std::string missing;
+  std::string name = verb;  ///< the task's, in the summary
 };
 
 /// In the order in which they run.
@@ -32,29 +34,36 @@ class EvalAllVerb final : public Verb {
  public:
   std::string name() const override { return "eval all"; }
   std::string summary() const override {
-    return "Every evaluation that there is data for, one after another, into one run directory";
+    return "Every evaluation that there is data for, or that a file lists, one after another, into one run directory";
   }
   std::string examples() const override {
     return "  tenfold eval all --model M --data evaluations/ --max-length 32K --out runs/base\n"
            "  tenfold eval all --model M --data evaluations/ --max-length 4K --first 5 --only needle,mmlu,longbench --out "
            "runs/quick\n"
-           "  tenfold eval all --model M --data evaluations/ --dry-run\n";
+           "  tenfold eval all --model M --data evaluations/ --dry-run\n"
+           "  tenfold eval all --model M --adapter runs/mine/adapter --suite suite.txt --out runs/mine\n";
   }
   void declare(OptionTable& table) override {
     declare_model(table, model_);
     table.group("Evaluations");
-    table
-        .add("data", data_, "DIR",
-             "Folder with any of needle/ or books/ (texts), longeval/ or topics/ (topic_retrieval.json), mmlu/ (test.json), "
-             "longbench/, longbench2/ (data.json), infbench/, lm/ (*.jsonl of texts), generation/ (*.jsonl)")
-        .required = true;
+    table.add("data", data_, "DIR",
+              "Folder with any of needle/ or books/ (texts), longeval/ or topics/ (topic_retrieval.json), mmlu/ (test.json), "
+              "longbench/, longbench2/ (data.json), infbench/, lm/ (*.jsonl of texts), generation/ (*.jsonl)");
+    table.add("suite", suite_, "FILE",
+              "Instead of --data: an evaluation a line, as after `tenfold eval`, such as: needle --haystack texts/ --lengths 8K "
+              "--task needle-8k; blank lines and those that begin with # are passed over");
     table.add_many("only", only_, "NAME...", fmt::format("These alone: {}", fmt::join(kNames, " ")));
     table.add("max-length", max_length_, "N", "Tokens that a prompt may take, where an evaluation can be made shorter");
     table.add("first", first_, "N", "Only so many records of each task, samples of RULER and windows of text; 0: as each has it");
     table.add("out", out_, "DIR", "Run directory of them all");
     table.add_switch("strict-reference", strict_, "Bug-compatible with the published evaluation (docs/guide.md)");
   }
-  void check(const OptionTable&, std::vector<std::string>& errors) const override {
+  void check(const OptionTable& table, std::vector<std::string>& errors) const override {
+    if (data_.empty() == suite_.empty()) errors.push_back("expected one of --data DIR and --suite FILE");
+    for (const char* option : {"only", "max-length", "first", "strict-reference"}) {
+      if (!suite_.empty() && table.find(option)->given())
+        errors.push_back(fmt::format("--{}: belongs to --data; a line of --suite says it for itself", option));
+    }
     if (max_length_ < 512) errors.push_back(fmt::format("--max-length: expected 512 or more, got {}", max_length_));
     if (first_ < 0) errors.push_back(fmt::format("--first: expected 0 or more, got {}", first_));
     for (const std::string& name : only_) {
@@ -65,19 +74,19 @@ class EvalAllVerb final : public Verb {
   }
 
   int run(Context& context) override {
-    if (!fs::is_directory(data_)) throw_input("--data {}: expected a folder", data_);
+    const std::vector<Planned> planned_all = suite_.empty() ? plan() : read_suite();
     const Words common = common_words(context.options);
     std::unique_ptr<LoadedModel> model;  // read by the first evaluation that asks it
     Json ran = Json::object();
     int worst = 0;
-    for (const Planned& planned : plan()) {
-      if (!only_.empty() && std::find(only_.begin(), only_.end(), planned.name) == only_.end()) continue;
+    for (const Planned& planned : planned_all) {
+      if (!only_.empty() && std::find(only_.begin(), only_.end(), planned.verb) == only_.end()) continue;
       if (!planned.missing.empty()) {
         context.console.note(fmt::format("eval {}: left out: {}", planned.name, planned.missing));
         ran[planned.name] = "no data";
         continue;
       }
-      Words words = {"eval", planned.name};
+      Words words = {"eval", planned.verb};
       words.insert(words.end(), planned.words.begin(), planned.words.end());
       words.insert(words.end(), common.begin(), common.end());
       std::string command = "tenfold";
@@ -110,8 +119,8 @@ class EvalAllVerb final : public Verb {
 
   /// The model's and the machine's options as they were given.
   Words common_words(const OptionTable& table) const {
-    static const std::set<std::string> own = {"data",    "only", "max-length",       "first", "config",
-                                              "dry-run", "json", "strict-reference", "out"};
+    static const std::set<std::string> own = {"data",   "suite",   "only", "max-length",       "first",
+                                              "config", "dry-run", "json", "strict-reference", "out"};
     Words words = {"--out", out_};
     for (const Option& option : table.all()) {
       if (!option.given() || own.contains(option.name)) continue;
@@ -147,7 +156,33 @@ class EvalAllVerb final : public Verb {
     return files;
   }
 
+  /// Every line of the suite is read before anything runs.
+  std::vector<Planned> read_suite() const {
+    std::vector<Planned> plan;
+    std::set<std::string> tasks;
+    const std::string text = read_text_file(suite_);
+    int64_t number = 0;
+    for (size_t at = 0; at < text.size();) {
+      const size_t end = std::min(text.find('\n', at), text.size());
+      const std::string where = fmt::format("--suite {}:{}", suite_, ++number);
+      Words words = shell_words(std::string_view(text).substr(at, end - at), where);
+      at = end + 1;
+      if (words.empty() || words.front().starts_with('#')) continue;
+      Planned planned{.verb = words.front(), .words = Words(words.begin() + 1, words.end()), .missing = {}};
+      if (std::find(kNames.begin(), kNames.end(), planned.verb) == kNames.end())
+        throw_input("{}: expected one of {}, got {}", where, fmt::join(kNames, " "), planned.verb);
+      const auto task = std::find(planned.words.begin(), planned.words.end(), "--task");
+      if (task != planned.words.end() && task + 1 != planned.words.end()) planned.name = task[1];
+      if (!tasks.insert(planned.name).second)
+        throw_input("{}: a line before it goes to eval/{}, too; give one of them another --task", where, planned.name);
+      plan.push_back(std::move(planned));
+    }
+    if (plan.empty()) throw_input("--suite {}: no line names an evaluation", suite_);
+    return plan;
+  }
+
   std::vector<Planned> plan() const {
+    if (!fs::is_directory(data_)) throw_input("--data {}: expected a folder", data_);
     const std::string longest = std::to_string(max_length_);
     const std::string first = std::to_string(first_);
     const auto with_first = [&](Words words, const char* option) {
@@ -212,6 +247,7 @@ class EvalAllVerb final : public Verb {
 
   ModelOptions model_;
   std::string data_;
+  std::string suite_;
   Words only_;
   int64_t max_length_ = 32768;
   int64_t first_ = 0;

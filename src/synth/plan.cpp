@@ -72,9 +72,7 @@ Stretch draw_stretch(Rng& rng, const SynthCorpus& corpus, int64_t bytes) {
 }
 
 /// Uniform, but for the ends, which are missed most: before all of the text, behind the instructions, twice as often as after it.
-/// `early`: how often the first sixth is taken instead, so that a long record asks about what is far behind.
-double draw_depth(Rng& rng, double early) {
-  if (early > 0 && rng.uniform() < early) return rng.uniform() / 6;
+double draw_depth(Rng& rng) {
   const double u = rng.uniform();
   if (u < 0.1) return 0.0;
   if (u > 0.95) return 1.0;
@@ -160,7 +158,7 @@ class Planner {
 
   bool add_fact(AskKind kind, Fact fact) {
     std::vector<double> depths;
-    for (size_t i = 0; i < fact.parts.size(); ++i) depths.push_back(draw_depth(rng_, options_.early));
+    for (size_t i = 0; i < fact.parts.size(); ++i) depths.push_back(draw_depth(rng_));
     std::sort(depths.begin(), depths.end());
     insert(fact.parts, depths);
     for (QuestionAnswer& pair : fact.asks)
@@ -182,7 +180,7 @@ class Planner {
     }
     if (!pair) return false;
     const std::vector<std::string> parts = {std::string(*sentence)};
-    const std::vector<double> depths = {draw_depth(rng_, options_.early)};
+    const std::vector<double> depths = {draw_depth(rng_)};
     insert(parts, depths);
     plan_.asks.push_back(frame({AskKind::kSentence, parts, depths, std::move(pair->question), std::move(pair->answer)}));
     sentences_.push_back(*sentence);
@@ -212,7 +210,7 @@ class Planner {
   void add_distractor() {
     if (plan_.target < 1024 || rng_.uniform() >= 0.5) return;
     const Fact fact = facts_.fact(rng_.below(2) == 0);
-    insert(fact.parts, {draw_depth(rng_, options_.early)});
+    insert(fact.parts, {draw_depth(rng_)});
   }
 
   PlannedAsk frame(SynthAsk ask) {

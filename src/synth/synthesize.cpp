@@ -81,7 +81,6 @@ void Synthesizer::check_options() const {
                 kMostQuestions);
   }
   if (!(o.quoted >= 0.0 && o.quoted <= 1.0)) throw_input("--share-quoted {}: expected 0 to 1", o.quoted);
-  if (!(o.early >= 0.0 && o.early <= 1.0)) throw_input("--share-early {}: expected 0 to 1", o.early);
   double sum = 0.0;
   for (const double share :
        {o.shares.facts, o.shares.clauses, o.shares.numbers, o.shares.multi, o.shares.sentences, o.shares.passages}) {

@@ -52,7 +52,6 @@ struct SynthOptions {
   int64_t max_questions = 8;  ///< at most 256; short records get fewer, one for about 700 bytes
   AskShares shares;
   double quoted = kQuotedAnswers;  ///< share of the answers about invented facts that quote the text
-  double early = 0;                ///< share of the sentences written in that stand in the first sixth whatever else is drawn
 };
 
 /// One question of a record and what it rests on.

@@ -245,6 +245,14 @@ TEST(Shell, QuotesWhatAShellWouldTakeApart) {
   EXPECT_EQ(shell_quoted(""), "''");
   EXPECT_EQ(shell_quoted("it's here"), "'it'\\''s here'");
   EXPECT_EQ(shell_quoted("x[5]"), "'x[5]'");
+  const auto words = [](std::string_view line) { return shell_words(line, "line 1"); };
+  EXPECT_TRUE(words(" \t\r").empty());
+  EXPECT_EQ(words(" a  'b c'd \"e\\\"f\" g\\ h ''"), (std::vector<std::string>{"a", "b cd", "e\"f", "g h", ""}));
+  EXPECT_EQ(words(R"('a\b' c\)"), (std::vector<std::string>{"a\\b", "c\\"}));
+  EXPECT_THROW(words("a 'b"), InputError);
+  EXPECT_THROW(words("a \"b"), InputError);
+  for (const char* word : {"a/b.toml", "", "it's here", "x[5]", "two words", "a\\b\"c"})
+    EXPECT_EQ(words(shell_quoted(word)), (std::vector<std::string>{word}));
 }
 
 // Each verb's options are found under their own names: no alias or ignored flag shadows one, and none is declared twice.

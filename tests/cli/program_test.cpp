@@ -514,6 +514,34 @@ TEST_F(ProgramTest, RunsEverythingAndCompares) {
   expect_refused(all + Words{"--only", "books"}, 2, {"--only: expected some of needle"});
 }
 
+TEST_F(ProgramTest, RunsTheEvaluationsOfAFile) {
+  const std::string text = folder_.write("two words.txt", [] {
+    std::string words;
+    for (int i = 0; i < 300; ++i) words += "the water " + std::to_string(i) + ". ";
+    return words;
+  }());
+  const std::string grid = " --lengths 400 --depths 0 --max-new-tokens 4";
+  const std::string suite = folder_.write("suite.txt", "# two of a kind\n\nneedle --haystack '" + text + "' --task first" + grid +
+                                                           "\nneedle --haystack '" + text +
+                                                           "' --needle 'It is here.' --task second" + grid + "\npasskey" + grid);
+  const Words common = {"eval", "all", "--model", model_, "--threads", "1", "--out", folder_ / "run", "--json"};
+  const Ended ended = run(common + Words{"--suite", suite});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(parse_json(ended.out.substr(ended.out.rfind("\n{") + 1), "the summary").at("ran").dump(),
+            R"({"first":0,"second":0,"passkey":0})");
+  for (const char* task : {"first", "second", "passkey"})
+    EXPECT_TRUE(fs::exists(fs::path(folder_ / "run/eval") / task / "metrics.json"));
+  const auto refused = [&](const std::string& lines, const std::string& why) {
+    expect_refused(common + Words{"--suite", folder_.write("bad.txt", lines)}, 2, {why});
+  };
+  refused("passkey\n\nbooks --all\n", "bad.txt:3: expected one of needle");
+  refused("passkey\npasskey --digits 3\n", "bad.txt:2: a line before it goes to eval/passkey, too");
+  refused("passkey 'x\n", "bad.txt:1: a ' is not closed");
+  refused("# nothing\n", "no line names an evaluation");
+  expect_refused(common, 2, {"expected one of --data DIR and --suite FILE"});
+  expect_refused(common + Words{"--suite", suite, "--first", "1"}, 2, {"--first: belongs to --data"});
+}
+
 TEST_F(ProgramTest, WritesThePublishedSystemsFilesWhenAsked) {
   const std::string text = folder_.write("pg19.txt", [] {
     std::string words;

@@ -1,7 +1,6 @@
 // What only a GPU shows of the memory-bound ops: 16-byte accesses give the bits of scalar ones, offsets past 2^31 elements are
-// right, and how near the memory's bandwidth each op comes.
+// right.
 #include "ops/adamw.h"
-#include "ops/backend.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
 #include "ops/rms_norm.h"
@@ -12,8 +11,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <cstdio>
 #include <functional>
 #include <numeric>
 
@@ -211,103 +208,6 @@ TEST_F(PastIndexes, EmbeddingBackwardAddsInOrder) {
       for (int64_t token = id; token < kTokens; token += kPeriod) sum += value;
       EXPECT_EQ(actual, sum) << id << ", " << col;
     }
-}
-
-// Every op at an 80K step's sizes (the MLP in a quarter of its tokens). A regression to half of what the memory gives fails.
-// Rates are printed, never asserted: --gtest_also_run_disabled_tests --gtest_filter=GpuBench.*
-TEST(GpuBench, DISABLED_Elementwise) {
-  const int64_t tokens = 81920, d = 4096, part = 20480, ffn = 14336, vocabulary = 128256;
-  TestExec test(DType::kBF16);
-  Exec& exec = test.exec;
-  exec.profile = nullptr;
-  Device& device = test.device;
-  std::vector<Buffer> buffers;
-  const auto tensor = [&](const char* name, DType dtype, std::initializer_list<int64_t> dims) {
-    const int64_t bytes = TensorView(name, dtype, dims, nullptr).bytes();
-    buffers.push_back(device.allocate(name, MemoryUse::kActivations, bytes));
-    buffers.back().fill_zero();
-    return TensorView(name, dtype, dims, buffers.back().data());
-  };
-  const double ceiling = device.backend()->copy_gigabytes(exec);
-  std::printf("copy %.0f GB/s\n", ceiling);
-  const auto measure = [&](const char* name, double bytes, const std::function<void()>& op) {
-    op();
-    device.synchronize();
-    double best = 1e30;
-    for (int i = 0; i < 5; ++i) {
-      const auto start = std::chrono::steady_clock::now();
-      for (int c = 0; c < 4; ++c) op();
-      device.synchronize();
-      best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / 4);
-    }
-    const double rate = bytes / best * 1e-9;
-    std::printf("%-24s %8.3f ms %6.0f GB/s %5.1f %% of copy\n", name, best * 1e3, rate, 100 * rate / ceiling);
-  };
-  const double td = static_cast<double>(tokens * d), tf = static_cast<double>(part * ffn);
-  {
-    const TensorView x = tensor("x", DType::kBF16, {tokens, d}), y = tensor("y", DType::kBF16, {tokens, d}),
-                     f = tensor("f", DType::kF32, {tokens, d});
-    const TensorView w = tensor("w", DType::kF32, {d}), d_w = tensor("d_w", DType::kF32, {d});
-    const TensorView cos = tensor("cos", DType::kF32, {tokens, 64}), sin = tensor("sin", DType::kF32, {tokens, 64});
-    std::vector<int64_t> positions(static_cast<size_t>(tokens));
-    std::iota(positions.begin(), positions.end(), 0);
-    const std::vector<float> inv_freq(64, 0.5F);
-    measure("cast f32 -> bf16", 6 * td, [&] { ops::cast(exec, f, y); });
-    measure("cast bf16 -> f32", 6 * td, [&] { ops::cast(exec, x, f); });
-    measure("add bf16", 10 * td, [&] { ops::add(exec, x, f); });
-    measure("gather_rows", 4 * td, [&] { ops::gather_rows(exec, x, positions, y); });
-    measure("dropout", 4 * td, [&] { ops::dropout(exec, x, positions, 0.1F, 1, 2, y); });
-    measure("rms_norm", 4 * td, [&] { ops::rms_norm_forward(exec, x, w, kEps, y); });
-    measure("rms_norm backward", 12 * td, [&] { ops::rms_norm_backward(exec, y, x, w, kEps, f, TensorView()); });
-    measure("  with d_weight", 16 * td, [&] { ops::rms_norm_backward(exec, y, x, w, kEps, f, d_w); });
-    measure("rope_table", 0.125 * td, [&] { ops::rope_table(exec, inv_freq, positions, 1.0F, cos, sin); });
-    measure("rope_apply", 4.125 * td, [&] { ops::rope_apply(exec, x.reshaped({tokens, 32, 128}), cos, sin, false); });
-    buffers.clear();
-  }
-  {
-    const TensorView gate = tensor("gate", DType::kBF16, {part, ffn}), up = tensor("up", DType::kBF16, {part, ffn}),
-                     a = tensor("a", DType::kBF16, {part, ffn});
-    measure("swiglu", 6 * tf, [&] { ops::swiglu_forward(exec, gate, up, a); });
-    measure("swiglu backward", 10 * tf, [&] { ops::swiglu_backward(exec, a, gate, up, gate, up); });
-    buffers.clear();
-  }
-  {
-    const int64_t n = vocabulary * d + 27262976;  // the trained embedding and the LoRA matrices of the 8B
-    const TensorView p = tensor("p", DType::kF32, {n}), g = tensor("g", DType::kF32, {n}), m = tensor("m", DType::kF32, {n}),
-                     v = tensor("v", DType::kF32, {n});
-    const auto count = static_cast<double>(n);
-    measure("adamw of zeros", 28 * count, [&] { ops::adamw_step(exec, {}, p, g, m, v); });
-    const TensorView d_y = tensor("d_y", DType::kF32, {tokens, d});
-    const TensorView table("d_table", DType::kF32, {vocabulary, d}, p.data);
-    std::vector<int32_t> ids(static_cast<size_t>(tokens));
-    Rng rng(1, 2);
-    for (int32_t& id : ids)
-      id = static_cast<int32_t>(std::pow(static_cast<double>(vocabulary), rng.uniform())) - 1;  // Zipf's law
-    measure("embedding_backward", 4 * td, [&] { ops::embedding_backward(exec, ids, d_y, table); });
-    measure("sum_of_squares", 4 * count, [&] { ops::sum_of_squares(exec, p); });
-    const auto noise = test::random_values(int64_t{1} << 20, 1);
-    for (int64_t at = 0; at + (int64_t{1} << 20) <= n; at += int64_t{1} << 20)
-      device.copy_in(g.ptr<float>() + at, noise.data(), int64_t{4} << 20);
-    measure("adamw", 28 * count, [&] { ops::adamw_step(exec, {}, p, g, m, v); });
-    buffers.clear();
-  }
-  {
-    WeightView table;
-    const TensorView bytes = tensor("table", DType::kBF16, {vocabulary, d}), y = tensor("y", DType::kBF16, {tokens, d});
-    table.name = "table";
-    table.rows = vocabulary;
-    table.cols = d;
-    table.data = static_cast<const std::byte*>(bytes.data);
-    std::vector<int32_t> ids(static_cast<size_t>(tokens));
-    for (size_t t = 0; t < ids.size(); ++t) ids[t] = static_cast<int32_t>(t * 7919 % static_cast<size_t>(vocabulary));
-    table.layout = WeightLayout::kBF16;
-    measure("embedding bf16", 4 * td, [&] { ops::embedding_forward(exec, ids, table, y); });
-    table.layout = WeightLayout::kQ4_1;
-    measure("embedding q4_1", 2.625 * td, [&] { ops::embedding_forward(exec, ids, table, y); });
-    const TensorView logits = tensor("logits", DType::kF32, {2048, vocabulary});
-    std::vector<int32_t> best(2048);
-    measure("argmax", 4.0 * 2048 * static_cast<double>(vocabulary), [&] { ops::argmax(exec, logits, best); });
-  }
 }
 
 }  // namespace

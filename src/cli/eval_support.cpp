@@ -1,6 +1,7 @@
 #include "cli/eval_support.h"
 
 #include "core/error.h"
+#include "ops/linear.h"
 
 #include <algorithm>
 #include <ctime>
@@ -18,6 +19,14 @@ std::string adapter_hash(const Adapter& adapter) {
   return hash_of_text({static_cast<const char*>(flat.data), static_cast<size_t>(flat.bytes())});
 }
 
+/// --batch, or as many answers as a step carries at once, down to what fits.
+int64_t answers_at_once(const EvalOutput& output, const LoadedModel& loaded, int64_t tokens, const CommonOptions& common) {
+  if (output.batch > 0) return output.batch;
+  int64_t most = ops::kGemvRows;
+  while (most > 1 && !session_fits(loaded, tokens, most, common)) --most;
+  return most;
+}
+
 }  // namespace
 
 AskedModel::AskedModel(const ModelOptions& options, Context& context) {
@@ -32,12 +41,16 @@ PromptedModel::PromptedModel(const ModelOptions& options, Context& context)
       asked_(options, context),
       clean_up_(cleans_up_spaces(options.model)) {}
 
-void declare_eval_output(OptionTable& table, EvalOutput& output, const std::string& task) {
+void declare_eval_output(OptionTable& table, EvalOutput& output, const std::string& task, bool answers) {
   output.task = task;
   table.group("Run");
   table.add("out", output.out, "DIR",
             "Run directory: answers and metrics go to eval/TASK in it; a stopped evaluation goes on there");
   table.add("task", output.task, "NAME", "Folder below eval/, where one run holds several evaluations of a kind");
+  if (answers) {
+    table.add("batch", output.batch, "N",
+              "Answers written at once, each with a cache of its own; 0: as many as are worth it and fit into memory");
+  }
   table.add("reference-layout", output.reference_layout, "DIR",
             "Also write the published system's files, as below its output_dir, when the evaluation is whole (docs/guide.md)");
 }
@@ -66,7 +79,7 @@ void check_benchmark(const ModelOptions& model, const BenchmarkOptions& options,
 }
 
 EvalRunOptions eval_run_options(const EvalOutput& output, const LoadedModel& loaded, const ModelOptions& options,
-                                const Context& context) {
+                                const Context& context, int64_t answer_tokens) {
   EvalRunOptions run;
   run.directory = (fs::path(output.out) / "eval" / output.task).string();
   const ModelConfig& config = loaded.model.config();
@@ -77,6 +90,9 @@ EvalRunOptions eval_run_options(const EvalOutput& output, const LoadedModel& loa
                {"compute_dtype", std::string(name_of(loaded.compute))},
                {"load_in_4bit", options.load_in_4bit}};
   if (loaded.adapter) run.model["adapter_hash"] = adapter_hash(*loaded.adapter);
+  if (answer_tokens > 0) run.at_once = answers_at_once(output, loaded, answer_tokens, context.common);
+  // A GPU has other kernels for them than for one, so near ties may fall otherwise; on a CPU the answers are the same.
+  if (run.at_once > 1 && loaded.device->kind() != DeviceKind::kCpu) run.model["answers_together"] = true;
   run.notes = {{"command", context.command_line}, {"version", TENFOLD_VERSION}, {"threads", loaded.device->threads()}};
   return run;
 }
@@ -103,8 +119,9 @@ bool cleans_up_spaces(const std::string& model_path) {
                       config.string());
 }
 
-std::unique_ptr<Session> open_session(LoadedModel& loaded, int64_t capacity, const CommonOptions& common) {
-  const SessionOptions options = session_options(loaded, capacity, common, "evaluate shorter lengths");
+std::unique_ptr<Session> open_session(LoadedModel& loaded, int64_t capacity, int64_t sequences, const CommonOptions& common) {
+  const std::string remedy = sequences > 1 ? "lower --batch or evaluate shorter lengths" : "evaluate shorter lengths";
+  const SessionOptions options = session_options(loaded, capacity, common, remedy, sequences);
   return std::make_unique<Session>(*loaded.device, loaded.model, loaded.adapter_or_null(), options);
 }
 

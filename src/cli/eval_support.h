@@ -56,10 +56,12 @@ class PromptedModel {
 /// Where an evaluation's answers go.
 struct EvalOutput {
   std::string out = "runs/eval";
-  std::string task;  ///< folder below eval/
+  std::string task;   ///< folder below eval/
+  int64_t batch = 0;  ///< answers written at once; 0: as many as are worth it and fit
   std::string reference_layout;
 };
-void declare_eval_output(OptionTable& table, EvalOutput& output, const std::string& task);
+/// `answers`: whether it writes any.
+void declare_eval_output(OptionTable& table, EvalOutput& output, const std::string& task, bool answers = true);
 
 /// How a benchmark of task files says in its own words what its options take.
 struct BenchmarkTexts {
@@ -76,15 +78,16 @@ void declare_benchmark(OptionTable& table, ModelOptions& model, BenchmarkOptions
 void check_benchmark(const ModelOptions& model, const BenchmarkOptions& options, const std::vector<std::string>& saved,
                      std::vector<std::string>& errors);
 
-/// eval/TASK of the run directory, and what tells this model from another: path, weights, adapter, RoPE, template, dtype.
+/// eval/TASK of the run directory, and what tells this model from another: path, weights, adapter, RoPE, template, dtype. With
+/// `answer_tokens`, the most that a prompt and its answer take, it settles how many answers are written at once.
 EvalRunOptions eval_run_options(const EvalOutput& output, const LoadedModel& loaded, const ModelOptions& options,
-                                const Context& context);
+                                const Context& context, int64_t answer_tokens = 0);
 
 /// Where --reference-layout writes the published system's files, and with which arguments; nothing where it is not given.
 std::optional<ReferenceLayout> reference_layout_of(const EvalOutput& output, const ModelOptions& options, const Context& context);
 
-/// A session for prompts of `capacity` tokens; refuses first what does not fit.
-std::unique_ptr<Session> open_session(LoadedModel& loaded, int64_t capacity, const CommonOptions& common);
+/// A session for prompts of `capacity` tokens, `sequences` side by side; refuses first what does not fit.
+std::unique_ptr<Session> open_session(LoadedModel& loaded, int64_t capacity, int64_t sequences, const CommonOptions& common);
 
 /// Progress over questions and a stop between them.
 EvalCallbacks eval_callbacks(const Context& context, Progress& progress);
@@ -101,21 +104,21 @@ void add_summary(Context& context, const Json& metrics, std::initializer_list<co
 /// `ask(model, callbacks)` runs the task under a progress bar and `tell(result)` says what came of it. `unit` is what the
 /// questions are. Returns the exit code.
 template <typename Task, typename Ask, typename Tell>
-int run_evaluation(Context& context, LoadedModel& loaded, const Task& task, std::string_view unit, const std::string& directory,
+int run_evaluation(Context& context, LoadedModel& loaded, const Task& task, std::string_view unit, const EvalRunOptions& run,
                    Ask&& ask, Tell&& tell) {
   if (context.common.dry_run) {
     context.console.line(
-        fmt::format("{} {} of up to {} tokens each, into {}", task.questions.size(), unit, task.tokens_needed(), directory));
+        fmt::format("{} {} of up to {} tokens each, into {}", task.questions.size(), unit, task.tokens_needed(), run.directory));
     return 0;
   }
-  const auto session = open_session(loaded, task.tokens_needed(), context.common);
+  const auto session = open_session(loaded, task.tokens_needed(), run.at_once, context.common);
   SessionModel model(*session);
   Progress progress(context.console, context.verb, static_cast<int64_t>(task.questions.size()), std::string(unit));
   auto result = ask(model, eval_callbacks(context, progress));
   progress.finish();
   tell(result);
   context.summary["interrupted"] = result.run.interrupted;
-  return eval_exit(context, result.run, task.questions.size(), directory);
+  return eval_exit(context, result.run, task.questions.size(), run.directory);
 }
 
 }  // namespace tenfold::cli

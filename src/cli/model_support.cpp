@@ -275,11 +275,12 @@ MemoryPlan session_plan(const LoadedModel& loaded, const SessionOptions& options
   return Session::plan(*loaded.device, loaded.model.config(), lora, options, loaded.model.weight_bytes());
 }
 
-SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common,
-                               const std::string& hint) {
+SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common, const std::string& hint,
+                               int64_t sequences) {
   SessionOptions options;
   options.capacity = capacity;
   options.compute = loaded.compute;
+  options.sequences = sequences;
   require_memory(*loaded.device, session_plan(loaded, options).total(), common, hint);
   return options;
 }
@@ -300,12 +301,24 @@ void add_planned(Context& context, const Device& device, const MemoryPlan& plan)
   context.summary["planned_gpu_bytes"] = on_gpu(device) ? plan.total() : 0;
 }
 
-void require_memory(const Device& device, int64_t bytes, const CommonOptions& common, const std::string& hint) {
-  const int64_t there = memory_of(device);
+/// What the device has, or less where the user says so.
+int64_t memory_budget(const Device& device, const CommonOptions& common) {
   const int64_t asked = on_gpu(device) ? common.gpu_memory.bytes : common.host_memory.bytes;
-  const bool budget = asked > 0 && asked < there;
-  const int64_t limit = budget ? asked : there;
+  return asked > 0 ? std::min(asked, memory_of(device)) : memory_of(device);
+}
+
+bool session_fits(const LoadedModel& loaded, int64_t capacity, int64_t sequences, const CommonOptions& common) {
+  SessionOptions options;
+  options.capacity = capacity;
+  options.compute = loaded.compute;
+  options.sequences = sequences;
+  return session_plan(loaded, options).total() <= memory_budget(*loaded.device, common);
+}
+
+void require_memory(const Device& device, int64_t bytes, const CommonOptions& common, const std::string& hint) {
+  const int64_t limit = memory_budget(device, common);
   if (bytes <= limit) return;
+  const bool budget = limit < memory_of(device);
   throw_device("this needs {} of {} memory and {} {}; {}", bytes_text(bytes), on_gpu(device) ? "GPU" : "host",
                budget ? (on_gpu(device) ? "--gpu-memory allows" : "--host-memory allows") : "this process may use",
                bytes_text(limit), hint);

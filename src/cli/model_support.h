@@ -64,7 +64,10 @@ struct ReadModel {
 ReadModel read_model(const ModelOptions& options, Context& context, const Device& device, DType compute);
 
 /// Options of a session of `capacity` tokens. DeviceError, with the hint, when it does not fit beside the model.
-SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common, const std::string& hint);
+SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common, const std::string& hint,
+                               int64_t sequences = 1);
+/// Whether such a session is within the budget.
+bool session_fits(const LoadedModel& loaded, int64_t capacity, int64_t sequences, const CommonOptions& common);
 /// What this process will hold with such a session.
 MemoryPlan session_plan(const LoadedModel& loaded, const SessionOptions& options);
 

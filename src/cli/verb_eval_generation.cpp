@@ -54,10 +54,10 @@ class EvalGenerationVerb final : public Verb {
     prompted.settle(options_.decoding, options_.strict_reference);
     const GenerationTask task = make_generation_task(prompted.tokenizer, prompted.chat, options_);
     if (task.left_out > 0) context.console.note(fmt::format("{} rows left out by their length", task.left_out));
-    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context, task.tokens_needed());
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
-        context, loaded, task, "rows", run.directory,
+        context, loaded, task, "rows", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
           return run_generation(model, prompted.tokenizer, task, run, callbacks);
         },

@@ -66,10 +66,10 @@ class GridVerb : public Verb {
     prompted.settle(options, strict_);
     options.strict_reference = strict_;
     const GridTask task = make_task(prompted.tokenizer, prompted.chat, options, context);
-    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context, task.tokens_needed());
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
-        context, loaded, task, "questions", run.directory,
+        context, loaded, task, "questions", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
           return run_task(model, prompted.tokenizer, task, run, callbacks);
         },

@@ -44,10 +44,10 @@ class EvalInfBenchVerb final : public Verb {
     prompted.settle(options_, options_.strict_reference);
     const InfBenchTask task = make_infbench_task(prompted.tokenizer, prompted.chat, options_);
     if (!task.missing.empty()) context.console.note(fmt::format("without data, left out: {}", fmt::join(task.missing, ", ")));
-    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context, task.asked.tokens_needed());
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
-        context, loaded, task.asked, "questions", run.directory,
+        context, loaded, task.asked, "questions", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
           return run_infbench(model, prompted.tokenizer, task, run, callbacks);
         },

@@ -50,9 +50,9 @@ class EvalLatentVerb final : public Verb {
     LoadedModel& loaded = *prompted;
     prompted.settle(options_.decoding);
     const LatentTask task = make_latent_task(prompted.tokenizer, prompted.chat, options_);
-    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context, task.tokens_needed());
     return run_evaluation(
-        context, loaded, task, "questions", run.directory,
+        context, loaded, task, "questions", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
           return run_latent(model, prompted.tokenizer, task, run, callbacks);
         },

@@ -59,10 +59,10 @@ class EvalLongBenchVerb final : public Verb {
     const LongBenchTask task = make_longbench_task(prompted.tokenizer, prompted.chat, options_);
     if (!task.missing.empty()) context.console.note(fmt::format("without data, left out: {}", fmt::join(task.missing, ", ")));
     if (!task.refusal.empty()) context.console.note(fmt::format("{}; left out", task.refusal));
-    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context, task.asked.tokens_needed());
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
-        context, loaded, task.asked, "questions", run.directory,
+        context, loaded, task.asked, "questions", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
           return run_longbench(model, prompted.tokenizer, task, run, callbacks);
         },

@@ -53,9 +53,9 @@ class EvalLongBench2Verb final : public Verb {
     LoadedModel& loaded = *prompted;
     prompted.settle(options_.decoding);
     const LongBench2Task task = make_longbench2_task(prompted.tokenizer, prompted.chat, options_);
-    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context, task.tokens_needed());
     return run_evaluation(
-        context, loaded, task, "questions", run.directory,
+        context, loaded, task, "questions", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
           return run_longbench2(model, prompted.tokenizer, task, run, callbacks);
         },

@@ -47,9 +47,9 @@ class EvalManyShotVerb final : public Verb {
     LoadedModel& loaded = *prompted;
     prompted.settle(options_.decoding);
     const ManyShotTask task = make_many_shot_task(prompted.tokenizer, prompted.chat, options_);
-    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context, task.tokens_needed());
     return run_evaluation(
-        context, loaded, task, "questions", run.directory,
+        context, loaded, task, "questions", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
           return run_many_shot(model, prompted.tokenizer, task, run, callbacks);
         },

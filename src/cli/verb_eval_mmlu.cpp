@@ -25,7 +25,7 @@ class EvalMmluVerb final : public Verb {
     table.add("examples", options_.train_data, "FILE", "Where they are: MMLU's dev.json");
     table.add_switch("strict-reference", options_.strict_reference,
                      "Bug-compatible with the published evaluation (docs/guide.md)");
-    declare_eval_output(table, output_, "mmlu");
+    declare_eval_output(table, output_, "mmlu", /*answers=*/false);
   }
   void check(const OptionTable&, std::vector<std::string>& errors) const override {
     if (options_.few_shot < 0) errors.push_back(fmt::format("--few-shot: expected 0 or more, got {}", options_.few_shot));
@@ -42,7 +42,7 @@ class EvalMmluVerb final : public Verb {
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
-        context, loaded, task, "questions", run.directory,
+        context, loaded, task, "questions", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) { return run_mmlu(model, task, run, callbacks); },
         [&](const MmluResult& result) {
           print(context, result);

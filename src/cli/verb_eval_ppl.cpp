@@ -36,7 +36,7 @@ class EvalPplVerb final : public Verb {
     table.add("max-texts", options_.max_texts, "N", "At most so many texts; 0: all");
     table.add_switch("strict-reference", options_.strict_reference,
                      "Bug-compatible with the published evaluation (docs/guide.md)");
-    declare_eval_output(table, output_, "ppl");
+    declare_eval_output(table, output_, "ppl", /*answers=*/false);
   }
   void check(const OptionTable& table, std::vector<std::string>& errors) const override {
     if (table.given("paired") && table.given("window"))
@@ -55,7 +55,7 @@ class EvalPplVerb final : public Verb {
     const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
-        context, loaded, task, "windows", run.directory,
+        context, loaded, task, "windows", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) { return run_perplexity(model, task, run, callbacks); },
         [&](const PerplexityResult& result) {
           print(context, result);

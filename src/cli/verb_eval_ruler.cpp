@@ -50,9 +50,9 @@ class EvalRulerVerb final : public Verb {
     if (context.options.given("seed")) options_.seed = static_cast<uint64_t>(context.common.seed);
     prompted.settle(options_);
     const RulerTask task = make_ruler_task(prompted.tokenizer, prompted.chat, options_);
-    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context, task.tokens_needed());
     return run_evaluation(
-        context, loaded, task, "questions", run.directory,
+        context, loaded, task, "questions", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
           return run_ruler(model, prompted.tokenizer, task, run, callbacks);
         },

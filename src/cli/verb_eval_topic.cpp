@@ -36,10 +36,10 @@ class EvalTopicVerb final : public Verb {
     LoadedModel& loaded = *prompted;
     prompted.settle(options_.decoding, options_.strict_reference);
     const AnswerTask task = make_topic_task(prompted.tokenizer, prompted.chat, options_);
-    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context);
+    const EvalRunOptions run = eval_run_options(output_, loaded, model_, context, task.tokens_needed());
     const auto layout = reference_layout_of(output_, model_, context);
     return run_evaluation(
-        context, loaded, task, "questions", run.directory,
+        context, loaded, task, "questions", run,
         [&](LanguageModel& model, const EvalCallbacks& callbacks) {
           return run_topic(model, prompted.tokenizer, task, run, callbacks);
         },

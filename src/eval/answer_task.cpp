@@ -8,15 +8,37 @@
 
 namespace tenfold {
 
-Json generated_answer(LanguageModel& model, const Tokenizer& tokenizer, const EvalQuestion& question, const Decoding& decoding,
-                      EvalTiming& timing) {
-  const GenerateResult generated = model.generate(question.prompt, decoding.max_new_tokens, decoding.stop_ids, decoding.sampling);
+namespace {
+
+Json answer_from(const GenerateResult& generated, const Tokenizer& tokenizer, const Decoding& decoding, EvalTiming& timing) {
   timing.reused_tokens = generated.reused_tokens;
   timing.new_tokens = static_cast<int64_t>(generated.ids.size());
   timing.prefill_seconds = generated.prefill_seconds;
   timing.decode_seconds = generated.decode_seconds;
   return {{"output", tokenizer.decode(generated.ids, {.skip_special = true, .clean_up = decoding.clean_up})},
           {"stopped", generated.stopped}};
+}
+
+}  // namespace
+
+Json generated_answer(LanguageModel& model, const Tokenizer& tokenizer, const EvalQuestion& question, const Decoding& decoding,
+                      EvalTiming& timing) {
+  const EvalQuestion* const one = &question;
+  if (decoding.sampling.temperature <= 0) return generated_answers(model, tokenizer, {&one, 1}, decoding, {&timing, 1}).front();
+  return answer_from(model.generate(question.prompt, decoding.max_new_tokens, decoding.stop_ids, decoding.sampling), tokenizer,
+                     decoding, timing);
+}
+
+std::vector<Json> generated_answers(LanguageModel& model, const Tokenizer& tokenizer,
+                                    std::span<const EvalQuestion* const> questions, const Decoding& decoding,
+                                    std::span<EvalTiming> timings) {
+  TENFOLD_CHECK(decoding.sampling.temperature <= 0, "answers that are drawn are written one by one");
+  std::vector<std::span<const int32_t>> prompts;
+  for (const EvalQuestion* question : questions) prompts.emplace_back(question->prompt);
+  const auto generated = model.generate_together(prompts, decoding.max_new_tokens, decoding.stop_ids);
+  std::vector<Json> answers;
+  for (size_t i = 0; i < generated.size(); ++i) answers.push_back(answer_from(generated[i], tokenizer, decoding, timings[i]));
+  return answers;
 }
 
 int64_t AnswerTask::tokens_needed() const {
@@ -35,23 +57,39 @@ void check_capacity(std::string_view task, int64_t needed, const LanguageModel& 
 AnswerRun run_answers(LanguageModel& model, const Tokenizer& tokenizer, const AnswerTask& task, const AnswerScore& score,
                       const EvalRunOptions& options, const EvalCallbacks& callbacks) {
   check_capacity(task.name, task.tokens_needed(), model, "leave out the longest questions");
-  const AskFunction answer = [&](const EvalQuestion& question, EvalTiming& timing) {
-    const auto index = static_cast<size_t>(&question - task.questions.data());
-    Decoding decoding = task.decoding(index);
-    // A question draws alike whichever were asked before, so that a resumed run ends up with the same bytes.
-    if (decoding.sampling.temperature > 0) decoding.sampling.seed = mix64(decoding.sampling.seed, index);
-    return generated_answer(model, tokenizer, question, decoding, timing);
+  const auto index_of = [&](const EvalQuestion* question) { return static_cast<size_t>(question - task.questions.data()); };
+  const auto answer = [&](std::span<const EvalQuestion* const> questions, std::span<EvalTiming> timings) {
+    std::vector<Json> answers;
+    for (size_t first = 0; first < questions.size();) {
+      const size_t index = index_of(questions[first]);
+      Decoding decoding = task.decoding(index);
+      size_t end = first + 1;
+      if (decoding.sampling.temperature > 0) {
+        // A question draws alike whichever were asked before, so that a resumed run ends up with the same bytes.
+        decoding.sampling.seed = mix64(decoding.sampling.seed, index);
+        answers.push_back(generated_answer(model, tokenizer, *questions[first], decoding, timings[first]));
+      } else {
+        // Neighbours that are decoded alike are written together.
+        while (end < questions.size() && &task.decoding(index_of(questions[end])) == &task.decoding(index)) ++end;
+        for (Json& one : generated_answers(model, tokenizer, questions.subspan(first, end - first), decoding,
+                                           timings.subspan(first, end - first)))
+          answers.push_back(std::move(one));
+      }
+      first = end;
+    }
+    return answers;
   };
-  return run_answers(task, answer, score, options, callbacks);
+  return run_answers(task, AskTogether{model.at_once(), answer}, score, options, callbacks);
 }
 
-AnswerRun run_answers(const AnswerTask& task, const AskFunction& answer, const AnswerScore& score, const EvalRunOptions& options,
+AnswerRun run_answers(const AnswerTask& task, const AskTogether& answer, const AnswerScore& score, const EvalRunOptions& options,
                       const EvalCallbacks& callbacks) {
-  const AskFunction ask = [&](const EvalQuestion& question, EvalTiming& timing) {
-    Json line = answer(question, timing);
-    line.update(score(question, line["output"].get<std::string>()));
-    return line;
+  const auto scored = [&](std::span<const EvalQuestion* const> questions, std::span<EvalTiming> timings) {
+    std::vector<Json> lines = answer.ask(questions, timings);
+    for (size_t i = 0; i < lines.size(); ++i) lines[i].update(score(*questions[i], lines[i]["output"].get<std::string>()));
+    return lines;
   };
+  const AskTogether ask{answer.at_once, scored};
   EvalRunOptions run_options = options;
   run_options.notes.update(task.notes);
   AnswerRun result;

@@ -23,6 +23,10 @@ struct Decoding {
 /// Generates the answer to a question and fills its timing. Fields: output (special tokens skipped, not stripped), stopped.
 Json generated_answer(LanguageModel& model, const Tokenizer& tokenizer, const EvalQuestion& question, const Decoding& decoding,
                       EvalTiming& timing);
+/// The same for several questions, written together where the decoding is greedy.
+std::vector<Json> generated_answers(LanguageModel& model, const Tokenizer& tokenizer,
+                                    std::span<const EvalQuestion* const> questions, const Decoding& decoding,
+                                    std::span<EvalTiming> timings);
 
 /// A task of questions whose answers are generated and scored one by one.
 struct AnswerTask {
@@ -56,8 +60,8 @@ using AnswerScore = std::function<Json(const EvalQuestion& question, const std::
 AnswerRun run_answers(LanguageModel& model, const Tokenizer& tokenizer, const AnswerTask& task, const AnswerScore& score,
                       const EvalRunOptions& options, const EvalCallbacks& callbacks);
 
-/// The same with answers that are got otherwise than by generating: `answer` gives the fields of a line, `output` among them.
-AnswerRun run_answers(const AnswerTask& task, const AskFunction& answer, const AnswerScore& score, const EvalRunOptions& options,
+/// The same with answers that are got otherwise: `answer` gives the fields of each line, `output` among them.
+AnswerRun run_answers(const AnswerTask& task, const AskTogether& answer, const AnswerScore& score, const EvalRunOptions& options,
                       const EvalCallbacks& callbacks);
 
 /// How an evaluation by answers ends: a Result (answers, run, metrics) from what was asked. `summarise(result)` makes its metrics

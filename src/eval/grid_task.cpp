@@ -163,14 +163,17 @@ GridResult run_grid(LanguageModel& model, const Tokenizer& tokenizer, const Grid
     return cell_of({{"output", output}}, question, score);
   };
   const Decoding decoding = {task.options.max_new_tokens, task.options.stop_ids, task.options.clean_up};
-  const AskFunction ask = [&](const EvalQuestion& question, EvalTiming& timing) {
-    Json answer = generated_answer(model, tokenizer, question, decoding, timing);
-    const GridCell cell = scored(question, answer["output"].get<std::string>());
-    answer["hit"] = cell.hit;
-    answer[std::string(exact_name)] = cell.exact;
-    answer[std::string(score_name)] = cell.score;
-    return answer;
+  const auto answers = [&](std::span<const EvalQuestion* const> questions, std::span<EvalTiming> timings) {
+    std::vector<Json> lines = generated_answers(model, tokenizer, questions, decoding, timings);
+    for (size_t i = 0; i < lines.size(); ++i) {
+      const GridCell cell = scored(*questions[i], lines[i]["output"].get<std::string>());
+      lines[i]["hit"] = cell.hit;
+      lines[i][std::string(exact_name)] = cell.exact;
+      lines[i][std::string(score_name)] = cell.score;
+    }
+    return lines;
   };
+  const AskTogether ask{model.at_once(), answers};
   EvalRunOptions run_options = options;
   run_options.notes.update(task.notes);
 

@@ -15,7 +15,7 @@ struct NextLogits {
   double seconds = 0;
 };
 
-/// What an evaluation asks of a model: one answer, or the likelihood of a text. One sequence at a time.
+/// What an evaluation asks of a model: answers, or the likelihood of a text.
 class LanguageModel {
  public:
   LanguageModel() = default;
@@ -27,6 +27,11 @@ class LanguageModel {
   virtual int64_t capacity() const = 0;
   virtual GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids,
                                   const SamplingOptions& sampling) = 0;
+  /// How many greedy answers it is worth asking for at once.
+  virtual int64_t at_once() const { return 1; }
+  /// Greedy answers to at most at_once() prompts; which are asked together changes none of them.
+  virtual std::vector<GenerateResult> generate_together(std::span<const std::span<const int32_t>> prompts, int64_t max_new_tokens,
+                                                        std::span<const int32_t> stop_ids) = 0;
   virtual NextLogits next_logits(std::span<const int32_t> prompt) = 0;
   /// Negative log-likelihood (natural log) of ids[t] given ids[0..t); 0 at t = 0.
   virtual std::vector<float> score(std::span<const int32_t> ids) = 0;

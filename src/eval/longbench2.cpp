@@ -215,7 +215,8 @@ LongBench2Result run_longbench2(LanguageModel& model, const Tokenizer& tokenizer
     const AnswerScore score = [](const EvalQuestion& question, const std::string& letter) -> Json {
       return {{"hit", letter == question.about["answer"]}, {"letter", letter}};
     };
-    return finish_answers<LongBench2Result>(run_answers(task, likeliest, score, options, callbacks), options, summary);
+    return finish_answers<LongBench2Result>(run_answers(task, one_by_one(likeliest), score, options, callbacks), options,
+                                            summary);
   }
   Scorer scorer;
   const AnswerScore score = [&](const EvalQuestion& question, const std::string& output) {

@@ -185,6 +185,17 @@ std::string dump_json(const Json& value, int indent) { return value.dump(indent,
 
 EvalRun run_questions(const Json& config, std::span<const EvalQuestion> questions, const AskFunction& ask,
                       const EvalRunOptions& options, const EvalCallbacks& callbacks) {
+  return run_questions(config, questions, one_by_one(ask), options, callbacks);
+}
+
+AskTogether one_by_one(AskFunction ask) {
+  return {1, [ask = std::move(ask)](std::span<const EvalQuestion* const> question, std::span<EvalTiming> timing) {
+            return std::vector<Json>{ask(*question.front(), timing.front())};
+          }};
+}
+
+EvalRun run_questions(const Json& config, std::span<const EvalQuestion> questions, const AskTogether& together,
+                      const EvalRunOptions& options, const EvalCallbacks& callbacks) {
   std::vector<std::string> hashes;
   for (const EvalQuestion& question : questions) hashes.push_back(hash_of_ids(question.prompt));
 
@@ -214,27 +225,39 @@ EvalRun run_questions(const Json& config, std::span<const EvalQuestion> question
   if (callbacks.on_progress) callbacks.on_progress(progress);
 
   Speedometer speed(tokens_left);
-  for (size_t i = 0; i < questions.size() && !run.interrupted; ++i) {
-    if (answers[i]) continue;
+  for (size_t next = 0;;) {
+    std::vector<size_t> asked;
+    for (; next < questions.size() && std::ssize(asked) < together.at_once; ++next)
+      if (!answers[next]) asked.push_back(next);
+    if (asked.empty()) break;
     if (callbacks.should_stop && callbacks.should_stop()) {
       run.interrupted = true;
       break;
     }
-    EvalTiming timing;
-    timing.prompt_tokens = static_cast<int64_t>(questions[i].prompt.size());
-    const std::string text = dump_json(answer_line(questions[i], hashes[i], ask(questions[i], timing)));
-    if (journal.answers) {
-      journal.answers->append(text);
-      journal.timings->append(dump_json(timing_line(questions[i].id, timing)));
+    std::vector<const EvalQuestion*> group;
+    std::vector<EvalTiming> timings(asked.size());
+    for (size_t k = 0; k < asked.size(); ++k) {
+      group.push_back(&questions[asked[k]]);
+      timings[k].prompt_tokens = std::ssize(group[k]->prompt);
     }
-    answers[i] = parse_json(text, questions[i].id);  // what a resumed run would read
-    run.timing += timing;
-    ++run.asked;
-    ++progress.done;
-    speed.add(timing.prompt_tokens);
-    speed.fill(progress);
-    progress.answer = &*answers[i];
-    if (callbacks.on_progress) callbacks.on_progress(progress);
+    const std::vector<Json> fields = together.ask(group, timings);
+    TENFOLD_CHECK(fields.size() == asked.size(), "{} answers to {} questions", fields.size(), asked.size());
+    for (size_t k = 0; k < asked.size(); ++k) {
+      const size_t i = asked[k];
+      const std::string text = dump_json(answer_line(questions[i], hashes[i], fields[k]));
+      if (journal.answers) {
+        journal.answers->append(text);
+        journal.timings->append(dump_json(timing_line(questions[i].id, timings[k])));
+      }
+      answers[i] = parse_json(text, questions[i].id);  // what a resumed run would read
+      run.timing += timings[k];
+      ++run.asked;
+      ++progress.done;
+      speed.add(timings[k].prompt_tokens);
+      speed.fill(progress);
+      progress.answer = &*answers[i];
+      if (callbacks.on_progress) callbacks.on_progress(progress);
+    }
   }
   for (auto& answer : answers) {
     if (answer) run.answers.push_back(std::move(*answer));

@@ -45,7 +45,8 @@ struct EvalCallbacks {
 struct EvalRunOptions {
   std::string directory;  ///< the task's own, eval/TASK in a run directory; empty: nothing is written
   Json model =
-      Json::object();  ///< what tells the model apart (path, fingerprint, adapter, RoPE, template, dtype): must stay equal
+      Json::object();   ///< what tells the model apart (path, fingerprint, adapter, RoPE, template, dtype): must stay equal
+  int64_t at_once = 1;  ///< greedy answers that the model's session writes at once
   Json notes = Json::object();  ///< recorded with the first run, free to differ later (command, version, threads, host)
 };
 
@@ -61,6 +62,16 @@ struct EvalRun {
 /// alone.
 using AskFunction = std::function<Json(const EvalQuestion& question, EvalTiming& timing)>;
 
+/// The same for several questions, whose answers do not depend on which are asked together: at most `at_once` of them, in their
+/// order, and as many timings, which it fills.
+struct AskTogether {
+  int64_t at_once = 1;
+  std::function<std::vector<Json>(std::span<const EvalQuestion* const> questions, std::span<EvalTiming> timings)> ask;
+};
+
+/// Each question alone.
+AskTogether one_by_one(AskFunction ask);
+
 /// 16 hexadecimal digits over the ids (FNV-1a of their little-endian bytes).
 std::string hash_of_ids(std::span<const int32_t> ids);
 std::string hash_of_text(std::string_view text);
@@ -70,6 +81,9 @@ std::string hash_of_text(std::string_view text);
 /// at any point goes on, and its answers.jsonl ends up with the same bytes as an undisturbed one. InputError: config.json differs
 /// (naming the field), answers of other questions, a malformed line (file and line).
 EvalRun run_questions(const Json& config, std::span<const EvalQuestion> questions, const AskFunction& ask,
+                      const EvalRunOptions& options, const EvalCallbacks& callbacks);
+/// What is asked together is answered together: a kill loses no more than those.
+EvalRun run_questions(const Json& config, std::span<const EvalQuestion> questions, const AskTogether& together,
                       const EvalRunOptions& options, const EvalCallbacks& callbacks);
 
 /// Writes metrics.json (atomically) into the directory; nothing when it is empty.

@@ -17,6 +17,9 @@ class SessionModel : public LanguageModel {
                           const SamplingOptions& sampling) override {
     return session_.generate(prompt, max_new_tokens, stop_ids, sampling);
   }
+  int64_t at_once() const override { return session_.sequences(); }
+  std::vector<GenerateResult> generate_together(std::span<const std::span<const int32_t>> prompts, int64_t max_new_tokens,
+                                                std::span<const int32_t> stop_ids) override;
   NextLogits next_logits(std::span<const int32_t> prompt) override;
   std::vector<float> score(std::span<const int32_t> ids) override { return session_.score(ids); }
 

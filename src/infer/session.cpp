@@ -18,6 +18,7 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
+#include <utility>
 
 namespace tenfold {
 namespace {
@@ -43,6 +44,9 @@ int64_t chunk_of(const Device& device, const SessionOptions& o) {
   return chunk;
 }
 
+/// Sequences that a step carries at most: so many tokens are dotted with the weights as they lie, each as if it were alone.
+int64_t rows_at_once(const SessionOptions& o) { return o.sequences > 1 ? ops::kGemvRows : 1; }
+
 int64_t cache_rows(const Device& device, const SessionOptions& o) { return round_up(o.capacity, device.row_multiple()); }
 
 bool records(Device& device, const ModelConfig& c, const SessionOptions& o) {
@@ -52,7 +56,8 @@ bool records(Device& device, const ModelConfig& c, const SessionOptions& o) {
 int64_t scratch_bytes(Device& device, const ModelConfig& c, const LoraConfig* lora, const SessionOptions& o) {
   Workspace none;
   const Exec exec{device, none, o.compute, nullptr};
-  const int64_t chunk = std::min(prefill_rows(device, o), cache_rows(device, o));
+  const int64_t rows = rows_at_once(o);
+  const int64_t chunk = std::max(std::min(prefill_rows(device, o), cache_rows(device, o)), rows);
   Workspace own;
   own.tensor("x", o.compute, {chunk, c.hidden});
   own.tensor("x_out", o.compute, {chunk, c.hidden});
@@ -61,10 +66,12 @@ int64_t scratch_bytes(Device& device, const ModelConfig& c, const LoraConfig* lo
   own.tensor("h", o.compute, {chunk, c.hidden});
   const int64_t block = block_scratch_bytes(exec, c, lora, chunk, o.capacity, /*training=*/false);
   // A short piece takes other paths (dot products, split keys) with scratch of their own.
-  const int64_t single = block_scratch_bytes(exec, c, lora, 1, o.capacity, /*training=*/false);
-  const int64_t head = std::max(ops::linear_scratch_bytes(exec, 1, c.vocabulary, c.hidden, 0),
+  int64_t few = block_scratch_bytes(exec, c, lora, 1, o.capacity, /*training=*/false);
+  if (rows > 1)
+    few = std::max(few, block_scratch_bytes(exec, c, lora, rows, o.sequences * cache_rows(device, o), /*training=*/false));
+  const int64_t head = std::max(ops::linear_scratch_bytes(exec, rows, c.vocabulary, c.hidden, 0),
                                 ops::cross_entropy_scratch_bytes(exec, std::min(chunk, kScoreRows), c.vocabulary, c.hidden));
-  const int64_t whole = own.high_water() + std::max({block, single, head});
+  const int64_t whole = own.high_water() + std::max({block, few, head});
   return records(device, c, o) ? std::max(whole, TokenDecoder::scratch_bytes(exec, c, lora, cache_rows(device, o))) : whole;
 }
 
@@ -81,8 +88,7 @@ struct Session::Impl {
   std::vector<float> host_logits;
   Profile profile;
   Exec exec;
-  std::vector<int32_t> cached;  ///< ids that the cache holds
-  bool logits_valid = false;
+  std::vector<std::vector<int32_t>> cached;  ///< ids that the cache holds of each sequence
   std::vector<int64_t> positions;
   std::vector<int32_t> padded;  ///< the piece in work
   int64_t chunk = 0;            ///< tokens of a piece of a prompt
@@ -94,16 +100,17 @@ struct Session::Impl {
         model(m),
         adapter(a),
         options(o),
-        cache(d, m.config(), o.compute, 1, cache_rows(d, o)),
+        cache(d, m.config(), o.compute, o.sequences, cache_rows(d, o)),
         scratch(d.allocate("session scratch", MemoryUse::kWorkspace,
                            scratch_bytes(d, m.config(), a == nullptr ? nullptr : &a->config(), o))),
-        logits_buffer(d.allocate("logits", MemoryUse::kActivations, m.config().vocabulary * 4)),
+        logits_buffer(d.allocate("logits", MemoryUse::kActivations, rows_at_once(o) * m.config().vocabulary * 4)),
         exec{d, scratch, o.compute, d.kind() == DeviceKind::kCpu ? &profile : nullptr} {
     // The padding of an earlier run is attended with weight zero, so it must be finite.
     if (d.row_multiple() > 1) cache.fill_zero();
     chunk = chunk_of(d, o);
     host_logits.resize(static_cast<size_t>(m.config().vocabulary));
-    cached.reserve(static_cast<size_t>(o.capacity));
+    cached.resize(static_cast<size_t>(o.sequences));
+    for (auto& ids : cached) ids.reserve(static_cast<size_t>(o.capacity));
     positions.reserve(static_cast<size_t>(o.capacity));
     const ModelConfig& c = m.config();
     // `dynamic` RoPE depends on the length; a session freezes it for its capacity, so that cached keys stay valid.
@@ -121,11 +128,15 @@ struct Session::Impl {
     }
   }
 
-  TensorView logits_view() const { return logits_buffer.view(DType::kF32, {1, model.config().vocabulary}); }
-  std::span<const float> fetch_logits() {
-    device.copy_out(host_logits.data(), logits_buffer.data(), logits_buffer.bytes());
+  TensorView logits_view(int64_t rows = 1) const {
+    return logits_buffer.view(DType::kF32, {rows_at_once(options), model.config().vocabulary}).rows(0, rows);
+  }
+  std::span<const float> fetch_logits(int64_t row = 0) {
+    const TensorView logits = logits_view(row + 1).rows(row, row + 1);
+    device.copy_out(host_logits.data(), logits.data, logits.bytes());
     return host_logits;
   }
+  std::vector<int32_t>& ids_of(int64_t sequence) { return cached[static_cast<size_t>(sequence)]; }
 
   /// What turns the residual stream into logits: the last norm, then the head.
   WeightView head() const { return head_table(model, adapter); }
@@ -133,37 +144,75 @@ struct Session::Impl {
     ops::rms_norm_forward(exec, x, final_norm(model, adapter), model.config().rms_eps, h);
   }
 
-  /// Reads ids at positions [cached.size(), ...) through all blocks; returns the residual stream after the last (T, D), inside
-  /// `scratch`.
-  TensorView read_chunk(std::span<const int32_t> ids) {
+  /// Tokens through embedding and all blocks; returns the residual stream after the last (T, D), inside `scratch`. Their keys and
+  /// values go to rows of the cache from `row` on, or to the context's cache_rows.
+  TensorView through_blocks(BlockContext& context, std::span<const int32_t> ids, int64_t row) {
     const ModelConfig& c = model.config();
-    // A piece of a prompt is padded to what the device likes: what comes after a token changes nothing for it, and the padding's
-    // keys are overwritten before they are ever a token's past. A single decoded token has kernels of its own.
-    const auto real = static_cast<int64_t>(ids.size());
-    const int64_t tokens = real == 1 ? 1 : round_up(real, device.row_multiple());
-    const auto begin = static_cast<int64_t>(cached.size());
-    padded.assign(ids.begin(), ids.end());
-    padded.resize(static_cast<size_t>(tokens), 0);
-    positions.resize(padded.size());
-    std::iota(positions.begin(), positions.end(), begin);
-    const int64_t row = cache.row(0);
-    const ops::AttentionSegment segment{0, tokens, row, row + begin + tokens};
-    BlockContext context{.model = model, .adapter = adapter};
-    context.segments = {&segment, 1};
-    context.positions = positions;
+    const auto tokens = static_cast<int64_t>(ids.size());
     TensorView x = scratch.tensor("x", options.compute, {tokens, c.hidden});
     TensorView x_out = scratch.tensor("x_out", options.compute, {tokens, c.hidden});
     context.cos = scratch.tensor("cos", DType::kF32, {tokens, c.head_dim / 2});
     context.sin = scratch.tensor("sin", DType::kF32, {tokens, c.head_dim / 2});
-    ops::rope_table(exec, rope.inv_freq, positions, rope.attention_factor, context.cos, context.sin);
-    ops::embedding_forward(exec, padded, embedding_table(model, adapter), x);
+    ops::rope_table(exec, rope.inv_freq, context.positions, rope.attention_factor, context.cos, context.sin);
+    ops::embedding_forward(exec, ids, embedding_table(model, adapter), x);
     for (int64_t layer = 0; layer < c.layers; ++layer) {
-      block_forward(exec, context, layer, x, nullptr, &cache, row + begin, x_out);
+      block_forward(exec, context, layer, x, nullptr, &cache, row, x_out);
       std::swap(x, x_out);
     }
-    cached.insert(cached.end(), ids.begin(), ids.end());
-    cache.set_length(0, begin + real);
+    return x;
+  }
+
+  /// Reads ids at positions [cached, ...) of a sequence.
+  TensorView read_chunk(int64_t sequence, std::span<const int32_t> ids) {
+    // A piece of a prompt is padded to what the device likes: what comes after a token changes nothing for it, and the padding's
+    // keys are overwritten before they are ever a token's past. A single decoded token has kernels of its own.
+    const auto real = static_cast<int64_t>(ids.size());
+    const int64_t tokens = real == 1 ? 1 : round_up(real, device.row_multiple());
+    const auto begin = static_cast<int64_t>(ids_of(sequence).size());
+    padded.assign(ids.begin(), ids.end());
+    padded.resize(static_cast<size_t>(tokens), 0);
+    positions.resize(padded.size());
+    std::iota(positions.begin(), positions.end(), begin);
+    const ops::AttentionSegment segment{0, tokens, 0, begin + tokens};
+    BlockContext context{.model = model, .adapter = adapter};
+    context.segments = {&segment, 1};
+    context.positions = positions;
+    const TensorView x = through_blocks(context, padded, cache.row(sequence) + begin);
+    ids_of(sequence).insert(ids_of(sequence).end(), ids.begin(), ids.end());
+    cache.set_length(sequence, begin + real);
     return x.rows(0, real);
+  }
+
+  /// A token more for each of some sequences, in one run; their logits are rows 0, 1, ... of logits_view. A GPU may choose
+  /// kernels by the number of rows, so there it is always the same: the first token stands in for those that are missing, and
+  /// writes what it writes anyway.
+  void read_together(std::span<const int64_t> of, std::span<const int32_t> ids) {
+    const Workspace::Scope scope(scratch);
+    const size_t rows = device.kind() == DeviceKind::kCpu ? ids.size() : static_cast<size_t>(rows_at_once(options));
+    padded.clear();
+    positions.clear();
+    std::vector<int64_t> cache_rows;
+    std::vector<ops::AttentionSegment> segments;
+    for (size_t i = 0; i < rows; ++i) {
+      const size_t source = i < ids.size() ? i : 0;
+      const auto position = static_cast<int64_t>(ids_of(of[source]).size());
+      const int64_t first = cache.row(of[source]);
+      padded.push_back(ids[source]);
+      positions.push_back(position);
+      cache_rows.push_back(first + position);
+      const auto row = static_cast<int64_t>(i);
+      segments.push_back({row, row + 1, first, first + position + 1});
+    }
+    BlockContext context{.model = model, .adapter = adapter};
+    context.segments = segments;
+    context.positions = positions;
+    context.cache_rows = cache_rows;
+    const TensorView x = through_blocks(context, padded, 0);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      ids_of(of[i]).push_back(ids[i]);
+      cache.set_length(of[i], std::ssize(ids_of(of[i])));
+    }
+    head_of(x);
   }
 
   /// Padding makes every piece long enough.
@@ -171,45 +220,85 @@ struct Session::Impl {
 
   /// Tokens of a prompt that the cache already holds. Enough is left to read that the last piece is not a short one, which other
   /// kernels would serve, and pieces begin where the device likes.
-  int64_t reusable(std::span<const int32_t> ids) const {
-    const auto common = std::mismatch(ids.begin(), ids.end(), cached.begin(), cached.end()).first - ids.begin();
+  int64_t reusable(std::span<const int32_t> ids, int64_t sequence) const {
+    const std::vector<int32_t>& held = cached[static_cast<size_t>(sequence)];
+    const auto common = std::mismatch(ids.begin(), ids.end(), held.begin(), held.end()).first - ids.begin();
     const auto unread = static_cast<int64_t>(ids.size()) - least_piece();
     const int64_t kept = std::max<int64_t>(0, std::min<int64_t>(common, unread));
     return kept - kept % device.row_multiple();
   }
 
-  void head_of_last(const TensorView& x) {
-    const ModelConfig& c = model.config();
-    const TensorView h = scratch.tensor("h", options.compute, {1, c.hidden});
-    normalise(x.rows(x.dim(0) - 1, x.dim(0)), h);
-    ops::linear_forward(exec, h, head(), {}, logits_view());
+  /// Logits of every row.
+  void head_of(const TensorView& x) {
+    const TensorView h = scratch.tensor("h", options.compute, {x.dim(0), model.config().hidden});
+    normalise(x, h);
+    ops::linear_forward(exec, h, head(), {}, logits_view(x.dim(0)));
   }
+  void head_of_last(const TensorView& x) { head_of(x.rows(x.dim(0) - 1, x.dim(0))); }
 
   /// Appends one token; its logits stay on the device.
   void read_token(int32_t id) {
-    const auto position = static_cast<int64_t>(cached.size());
+    const auto position = static_cast<int64_t>(ids_of(0).size());
     if (position >= options.capacity)
       throw_input("the session is full: {} tokens; start it with a larger capacity", options.capacity);
     const Workspace::Scope scope(scratch);
-    if (decoder == nullptr) return head_of_last(read_chunk({&id, 1}));
+    if (decoder == nullptr) return head_of_last(read_chunk(0, {&id, 1}));
     decoder->decode(position, id);
-    cached.push_back(id);
+    ids_of(0).push_back(id);
     cache.set_length(0, position + 1);
   }
 
-  /// The most likely token by the logits on the device.
-  int32_t most_likely() {
-    int32_t id = 0;
-    ops::argmax(exec, logits_view(), {&id, 1});
-    float logit = 0;  // a NaN, if there is one
-    device.copy_out(&logit, logits_view().ptr<float>() + id, sizeof logit);
-    sample({&logit, 1}, {}, 0);
-    return id;
+  /// The most likely tokens by the first rows of logits, which stay on a GPU.
+  std::vector<int32_t> most_likely(int64_t rows) {
+    std::vector<int32_t> ids(static_cast<size_t>(rows));
+    if (device.kind() == DeviceKind::kCpu) {
+      for (int64_t row = 0; row < rows; ++row) ids[static_cast<size_t>(row)] = sample(fetch_logits(row), {}, 0);
+      return ids;
+    }
+    ops::argmax(exec, logits_view(rows), ids);
+    for (int64_t row = 0; row < rows; ++row) {
+      float logit = 0;  // a NaN, if there is one
+      device.copy_out(&logit, logits_view(rows).row<float>(row) + ids[static_cast<size_t>(row)], sizeof logit);
+      sample({&logit, 1}, {}, 0);
+    }
+    return ids;
   }
 
-  void forget_after(int64_t length) {
-    cached.resize(static_cast<size_t>(length));
-    cache.set_length(0, length);
+  void forget_after(int64_t length, int64_t sequence = 0) {
+    ids_of(sequence).resize(static_cast<size_t>(length));
+    cache.set_length(sequence, length);
+  }
+
+  /// Makes a sequence hold the longest beginning of a prompt that any does; returns its length.
+  int64_t take_beginning(int64_t sequence, std::span<const int32_t> ids) {
+    int64_t from = sequence;
+    for (int64_t s = 0; s < options.sequences; ++s)
+      if (reusable(ids, s) > reusable(ids, from)) from = s;
+    const int64_t length = reusable(ids, from);
+    if (from != sequence && length > 0) copy_beginning(from, sequence, length);
+    ids_of(sequence).assign(ids.begin(), ids.begin() + length);
+    cache.set_length(sequence, length);
+    return length;
+  }
+
+  void copy_beginning(int64_t from, int64_t to, int64_t length) {
+    positions.resize(static_cast<size_t>(length));
+    std::iota(positions.begin(), positions.end(), cache.row(from));
+    for (int64_t layer = 0; layer < model.config().layers; ++layer) {
+      for (const TensorView& all : {cache.keys(layer), cache.values(layer)}) {
+        const TensorView flat = all.reshaped({all.dim(0), all.dim(1) * all.dim(2)});
+        ops::gather_rows(exec, flat, positions, flat.rows(cache.row(to), cache.row(to) + length));
+      }
+    }
+  }
+
+  void check_room(std::span<const int32_t> prompt, int64_t max_new_tokens) const {
+    // The last new token is not read, so it needs no room.
+    if (std::ssize(prompt) + max_new_tokens - 1 <= options.capacity) return;
+    throw_input(
+        "the prompt has {} tokens and {} new ones are asked for, but this session holds {}; shorten the prompt or lower "
+        "--max-new-tokens",
+        prompt.size(), max_new_tokens, options.capacity);
   }
 
   void check_prompt(std::span<const int32_t> ids) const {
@@ -225,7 +314,8 @@ struct Session::Impl {
   }
 
   /// Feeds ids[from..) in chunks of absolute boundaries; the last chunk takes a short remainder with it.
-  void feed(std::span<const int32_t> ids, int64_t from, bool want_logits, const std::function<void(int64_t, int64_t)>& progress,
+  void feed(int64_t sequence, std::span<const int32_t> ids, int64_t from, bool want_logits,
+            const std::function<void(int64_t, int64_t)>& progress,
             const std::function<void(const TensorView&, int64_t)>& on_chunk) {
     const auto total = static_cast<int64_t>(ids.size());
     int64_t at = from;
@@ -233,7 +323,7 @@ struct Session::Impl {
       int64_t end = std::min(total, at + chunk);
       if (total - end < least_piece()) end = total;
       const Workspace::Scope scope(scratch);
-      const TensorView x = read_chunk(ids.subspan(static_cast<size_t>(at), static_cast<size_t>(end - at)));
+      const TensorView x = read_chunk(sequence, ids.subspan(static_cast<size_t>(at), static_cast<size_t>(end - at)));
       if (on_chunk) on_chunk(x, at);
       if (want_logits && end == total) head_of_last(x);
       at = end;
@@ -249,6 +339,7 @@ Session::Session(Device& device, const Model& model, const Adapter* adapter, con
 Session::~Session() = default;
 
 int64_t Session::capacity() const { return impl_->options.capacity; }
+int64_t Session::sequences() const { return impl_->options.sequences; }
 Profile& Session::profile() { return impl_->profile; }
 
 MemoryPlan Session::plan(Device& device, const ModelConfig& config, const LoraConfig* lora, const SessionOptions& options,
@@ -264,9 +355,10 @@ MemoryPlan Session::plan(Device& device, const ModelConfig& config, const LoraCo
 std::vector<PlannedBuffer> Session::buffers(Device& device, const ModelConfig& config, const LoraConfig* lora,
                                             const SessionOptions& options) {
   MemoryPlan plan;
-  plan.add("keys and values", MemoryUse::kCache, KvCache::bytes(config, options.compute, 1, cache_rows(device, options)));
+  plan.add("keys and values", MemoryUse::kCache,
+           KvCache::bytes(config, options.compute, options.sequences, cache_rows(device, options)));
   plan.add("session scratch", MemoryUse::kWorkspace, scratch_bytes(device, config, lora, options));
-  plan.add("logits", MemoryUse::kActivations, config.vocabulary * 4);
+  plan.add("logits", MemoryUse::kActivations, rows_at_once(options) * config.vocabulary * 4);
   if (records(device, config, options)) {
     plan.add(TokenDecoder::kStateName, MemoryUse::kWorkspace, TokenDecoder::state_bytes(config));
   }
@@ -274,13 +366,13 @@ std::vector<PlannedBuffer> Session::buffers(Device& device, const ModelConfig& c
 }
 
 void Session::forget() { impl_->forget_after(0); }
-int64_t Session::reusable(std::span<const int32_t> ids) const { return impl_->reusable(ids); }
+int64_t Session::reusable(std::span<const int32_t> ids) const { return impl_->reusable(ids, 0); }
 
 std::span<const float> Session::prefill(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress) {
   impl_->check_prompt(ids);
-  const int64_t common = impl_->reusable(ids);
+  const int64_t common = impl_->reusable(ids, 0);
   impl_->forget_after(common);
-  impl_->feed(ids, common, /*want_logits=*/true, progress, {});
+  impl_->feed(0, ids, common, /*want_logits=*/true, progress, {});
   return impl_->fetch_logits();
 }
 
@@ -290,22 +382,15 @@ std::span<const float> Session::decode(int32_t id) {
 }
 
 int32_t Session::decode_greedy(int32_t id) {
-  if (impl_->device.kind() == DeviceKind::kCpu) return sample(decode(id), {}, 0);
   impl_->read_token(id);
-  return impl_->most_likely();
+  return impl_->most_likely(1).front();
 }
 
 GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids,
                                  const SamplingOptions& sampling, const std::function<bool(int32_t)>& on_token) {
+  impl_->check_room(prompt, max_new_tokens);
   GenerateResult result;
   result.prompt_tokens = static_cast<int64_t>(prompt.size());
-  // The last new token is not read, so it needs no room.
-  if (result.prompt_tokens + max_new_tokens - 1 > impl_->options.capacity) {
-    throw_input(
-        "the prompt has {} tokens and {} new ones are asked for, but this session holds {}; shorten the prompt or lower "
-        "--max-new-tokens",
-        result.prompt_tokens, max_new_tokens, impl_->options.capacity);
-  }
   auto start = Clock::now();
   result.reused_tokens = reusable(prompt);
   const std::span<const float> logits = prefill(prompt);
@@ -331,6 +416,55 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_ne
   return result;
 }
 
+std::vector<GenerateResult> Session::generate_together(std::span<const std::span<const int32_t>> prompts, int64_t max_new_tokens,
+                                                       std::span<const int32_t> stop_ids) {
+  TENFOLD_CHECK(std::ssize(prompts) <= sequences(), "{} prompts in a session for {}", prompts.size(), sequences());
+  for (const auto& prompt : prompts) {
+    impl_->check_prompt(prompt);
+    impl_->check_room(prompt, max_new_tokens);
+  }
+  std::vector<GenerateResult> results(prompts.size());
+  std::vector<int64_t> writing;  // the sequences whose answer goes on, and its last token
+  std::vector<int32_t> last;
+  const auto take = [&](int64_t sequence, int32_t id) {
+    GenerateResult& result = results[static_cast<size_t>(sequence)];
+    result.stopped = std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end();
+    if (!result.stopped) result.ids.push_back(id);
+    if (result.stopped || std::ssize(result.ids) == max_new_tokens) return;
+    writing.push_back(sequence);
+    last.push_back(id);
+  };
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto start = Clock::now();
+    const auto sequence = static_cast<int64_t>(i);
+    results[i].prompt_tokens = std::ssize(prompts[i]);
+    results[i].reused_tokens = impl_->take_beginning(sequence, prompts[i]);
+    impl_->feed(sequence, prompts[i], results[i].reused_tokens, /*want_logits=*/true, {}, {});
+    const std::span<const float> logits = impl_->fetch_logits();
+    results[i].prefill_seconds = seconds_since(start);
+    if (max_new_tokens > 0) take(sequence, sample(logits, {}, 0));
+  }
+  while (!writing.empty()) {
+    const std::vector<int64_t> all = std::exchange(writing, {});
+    const std::vector<int32_t> before = std::exchange(last, {});
+    const auto most = static_cast<size_t>(rows_at_once(impl_->options));
+    for (size_t first = 0; first < all.size(); first += most) {
+      const auto start = Clock::now();
+      const std::span<const int64_t> sequences = std::span(all).subspan(first, std::min(most, all.size() - first));
+      impl_->read_together(sequences, std::span(before).subspan(first, sequences.size()));
+      const std::vector<int32_t> ids = impl_->most_likely(std::ssize(sequences));
+      const double share = seconds_since(start) / static_cast<double>(sequences.size());
+      for (size_t i = 0; i < sequences.size(); ++i) {
+        results[static_cast<size_t>(sequences[i])].decode_seconds += share;
+        take(sequences[i], ids[i]);
+      }
+    }
+  }
+  // As in generate, the answers leave the caches.
+  for (size_t i = 0; i < prompts.size(); ++i) impl_->forget_after(results[i].prompt_tokens, static_cast<int64_t>(i));
+  return results;
+}
+
 std::vector<float> Session::score(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress) {
   impl_->check_prompt(ids);
   impl_->forget_after(0);
@@ -339,7 +473,7 @@ std::vector<float> Session::score(std::span<const int32_t> ids, const std::funct
   const auto total = static_cast<int64_t>(ids.size());
   std::vector<int32_t> targets;
   const std::vector<float> weights(static_cast<size_t>(kScoreRows), 1.0F);
-  impl_->feed(ids, 0, /*want_logits=*/false, progress, [&](const TensorView& x, int64_t begin) {
+  impl_->feed(0, ids, 0, /*want_logits=*/false, progress, [&](const TensorView& x, int64_t begin) {
     for (int64_t r = 0; r < x.dim(0) && begin + r + 1 < total; r += kScoreRows) {
       const int64_t rows = std::min({kScoreRows, x.dim(0) - r, total - 1 - begin - r});
       const Workspace::Scope scope(impl_->scratch);

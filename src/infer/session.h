@@ -18,6 +18,7 @@ struct SessionOptions {
   DType compute = DType::kF32;
   int64_t prefill_chunk = 0;  ///< tokens of a prompt read at a time; 0: the device's choice
   bool recorded = true;       ///< where the device can, single tokens replay a recording (model/decode.h)
+  int64_t sequences = 1;      ///< caches side by side: answers that generate_together writes at once
 };
 
 struct SamplingOptions {
@@ -36,8 +37,8 @@ struct GenerateResult {
   double decode_seconds = 0;
 };
 
-/// One sequence being read and continued: prefill, decode, sampling. Keeps its cache between prompts and reuses the longest
-/// common prefix; that does not change a single bit of the answers (tested).
+/// A sequence being read and continued, or several: prefill, decode, sampling. Keeps its caches between prompts and reuses the
+/// longest common prefix; that does not change a single bit of the answers (tested). What names no sequence means the first.
 class Session {
  public:
   /// Allocates everything it will ever use. Throws DeviceError.
@@ -47,6 +48,7 @@ class Session {
   ~Session();
 
   int64_t capacity() const;
+  int64_t sequences() const;
   /// Tokens of a prompt that the cache holds and prefill would not read again.
   int64_t reusable(std::span<const int32_t> ids) const;
   /// Empties the cache: weights or adapter changed, so what it holds is no longer what they say.
@@ -61,6 +63,12 @@ class Session {
   /// Prefill, then up to max_new_tokens; `on_token` may return false to stop.
   GenerateResult generate(std::span<const int32_t> prompt, int64_t max_new_tokens, std::span<const int32_t> stop_ids,
                           const SamplingOptions& sampling = {}, const std::function<bool(int32_t)>& on_token = {});
+  /// Greedy answers to at most `sequences` prompts, each its own result: read one after another, each from the longest beginning
+  /// that any cache holds, then written together, so that a step reads the weights once for (up to ops::kGemvRows of) them. On a
+  /// CPU the bits are those of generate; a GPU runs other kernels than for a single token, and the same ones however many prompts
+  /// there are, so that an answer does not depend on which others are written beside it. decode_seconds is a prompt's share.
+  std::vector<GenerateResult> generate_together(std::span<const std::span<const int32_t>> prompts, int64_t max_new_tokens,
+                                                std::span<const int32_t> stop_ids);
   /// Negative log-likelihood (natural log) of ids[t] given ids[0..t), for t >= 1; nll[0] = 0. Empties the cache before.
   std::vector<float> score(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress = {});
 

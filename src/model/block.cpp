@@ -290,19 +290,35 @@ void block_forward(Exec& exec, const BlockContext& context, int64_t layer, const
   const LoraConfig* lora = context.adapter == nullptr ? nullptr : &context.adapter->config();
   const int64_t tokens = x.dim(0);
   // A forward that a backward may repeat makes its log-sum-exp even where it is not kept: both are then one and the same kernel.
-  Middle m = take_middle(exec.scratch, c, lora, exec.compute, tokens, saved, cache != nullptr, saved != nullptr);
+  const bool scattered = !context.cache_rows.empty();
+  Middle m = take_middle(exec.scratch, c, lora, exec.compute, tokens, saved, cache != nullptr && !scattered, saved != nullptr);
   TensorView keys;
   TensorView values;
   if (cache != nullptr) {
     keys = cache->keys(layer);
     values = cache->values(layer);
+  }
+  if (scattered) {
+    TENFOLD_CHECK(cache != nullptr && std::ssize(context.cache_rows) == tokens, "{} cache rows for {} tokens",
+                  context.cache_rows.size(), tokens);
+  } else if (cache != nullptr) {
+    const int64_t page = cache_row / cache->capacity() * cache->capacity();
     m.k = keys.rows(cache_row, cache_row + tokens).reshaped({tokens, c.kv_size()});
     m.v = values.rows(cache_row, cache_row + tokens).reshaped({tokens, c.kv_size()});
+    keys = keys.rows(page, page + cache->capacity());
+    values = values.rows(page, page + cache->capacity());
   } else {
     keys = heads_view(m.k, c.kv_heads, c.head_dim);
     values = heads_view(m.v, c.kv_heads, c.head_dim);
   }
   query_key_value(exec, context, block, x, m);
+  if (scattered) {
+    const auto put = [&](const TensorView& from, const TensorView& to) {
+      ops::scatter_rows(exec, from, context.cache_rows, to.reshaped({to.dim(0), c.kv_size()}));
+    };
+    put(m.k, keys);
+    put(m.v, values);
+  }
   ops::attention_forward(exec, heads_view(m.q, c.heads, c.head_dim), keys, values, context.segments, attention_scale(c),
                          heads_view(m.o, c.heads, c.head_dim), m.lse);
   block.project(Projection::kO, block.weights().o, m.o, m.u[static_cast<size_t>(Projection::kO)], m.x_mid, x);

@@ -25,6 +25,8 @@ struct BlockContext {
   uint64_t seed = 0;
   uint64_t dropout_stream = 0;
   std::span<const int64_t> positions{};
+  /// With a cache: the row of it that each token's keys and values go to; empty: rows in a row from cache_row on.
+  std::span<const int64_t> cache_rows{};
 };
 
 /// How much of a block's forward is kept for its backward; the rest is recomputed, bit for bit (performance.md, plans a, b, c).
@@ -54,7 +56,8 @@ struct BlockSaved {
 float attention_scale(const ModelConfig& config);
 
 /// x_out = block(x). `saved` receives what its views name (x itself is written by the caller). With a cache, the keys and values
-/// of the run go to rows [cache_row, cache_row + T) of layer `layer`, and the segments' key rows address the cache.
+/// of the run go to rows [cache_row, cache_row + T) of layer `layer`, all of one page, whose rows the segments' keys address; or
+/// to the context's cache_rows, and the segments' keys address the whole cache.
 void block_forward(Exec& exec, const BlockContext& context, int64_t layer, const TensorView& x, const BlockSaved* saved,
                    KvCache* cache, int64_t cache_row, const TensorView& x_out);
 

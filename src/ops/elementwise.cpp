@@ -67,8 +67,8 @@ void gather_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows,
 
 void scatter_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows, const TensorView& y) {
   check_rows(y, x, rows);
-  TENFOLD_CHECK(x.dtype == DType::kF32 && y.dtype == DType::kF32 && inner_contiguous(x) && inner_contiguous(y), "{} {}, {} {}",
-                x.name, name_of(x.dtype), y.name, name_of(y.dtype));
+  TENFOLD_CHECK(x.dtype == y.dtype && inner_contiguous(x) && inner_contiguous(y), "{} {}, {} {}", x.name, name_of(x.dtype),
+                y.name, name_of(y.dtype));
   const PartTimer timer(exec, Part::kElementwise, 0);
   switch (exec.device.kind()) {
     case DeviceKind::kCpu: return cpu::scatter_rows(exec, x, rows, y);

@@ -14,7 +14,8 @@ void cast(Exec& exec, const TensorView& x, const TensorView& y);
 void add(Exec& exec, const TensorView& x, const TensorView& y);
 /// y[i] = x[rows[i]]; same dtype, (N, D) from (T, D).
 void gather_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows, const TensorView& y);
-/// y = 0, then y[rows[i]] = x[i]; (T, D) from (N, D), both f32; rows are distinct.
+/// y[rows[i]] = x[i], and the other rows of y stay as they are; same dtype, (T, D) from (N, D). Rows that are the same get the
+/// same values.
 void scatter_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows, const TensorView& y);
 
 /// LoRA dropout: y = x * mask / (1 - p), where the mask of element (t, d) is a function of (seed, stream, token_index[t], d)

@@ -5,9 +5,11 @@
 #include "synth/fact_shapes.h"
 #include "synth/word_lists.h"
 #include "synth/wording.h"
+#include "text/case.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <optional>
@@ -121,6 +123,16 @@ const Shape& pick_shape(Rng& rng, std::span<const Shape> shapes) {
   return shapes.back();
 }
 
+std::string first_word(std::string_view text) { return lower_case(text.substr(0, std::min(text.find(' '), text.size()))); }
+
+/// An answer that begins as its question does teaches to echo it, and one that begins with who did not do it, to say "Not": where
+/// one answer in twenty did, a model began 7 of 29 misses with that word.
+bool quotes_well(std::string_view question, std::string_view sentence) {
+  const std::string word = first_word(sentence);
+  // "Tell me, for whom ..." asks as "For whom ..." does.
+  return word != "not" && word != first_word(question) && question.find(fmt::format(" {} wh", word)) == std::string_view::npos;
+}
+
 }  // namespace
 
 int64_t FactMaker::shape_count(bool number) {
@@ -220,7 +232,8 @@ Fact FactMaker::fact(bool number) {
   QuestionAnswer pair;
   pair.question = fill(pick_question(rng_, ask.questions));
   const bool restates = sentence.find(". ") != std::string::npos || sentence.find("? ") != std::string::npos;
-  pair.answer = answer_of(ask.answer, ask.value, restates ? std::string() : sentence, number);
+  const bool quotable = !restates && quotes_well(pair.question, sentence);
+  pair.answer = answer_of(ask.answer, ask.value, quotable ? sentence : std::string(), number);
   fact.parts.push_back(sentence);
   if (rng_.uniform() < 0.2) fact.parts[0].append(" ").append(rng_.pick(phrases_of(Phrase::kRemember)));
   fact.asks.push_back(std::move(pair));
@@ -232,7 +245,10 @@ Fact FactMaker::clause() {
   const Clause clause = draw_clause(rng_);
   Fact fact;
   const std::string sentence = fill(clause.sentence);
-  fact.asks.push_back({fill(clause.question), answer_of(clause.restated, clause.value, sentence, false)});
+  std::string question = fill(clause.question);
+  std::string answer =
+      answer_of(clause.restated, clause.value, quotes_well(question, sentence) ? sentence : std::string(), false);
+  fact.asks.push_back({std::move(question), std::move(answer)});
   fact.parts.push_back(sentence);
   return fact;
 }

@@ -198,7 +198,9 @@ void TrainingPass::head_chunk(Exec& exec, int64_t from, int64_t to, const Tensor
   const int64_t end = to == static_cast<int64_t>(rows_.size()) ? d_x.dim(0) : rows_[static_cast<size_t>(to)];
   chunk_rows_.clear();
   for (const int64_t row : at) chunk_rows_.push_back(row - first);
-  ops::scatter_rows(exec, rows.d_x, chunk_rows_, d_x.rows(first, end));
+  const TensorView chunk = d_x.rows(first, end);
+  device_.fill_zero(chunk.data, chunk.bytes());
+  ops::scatter_rows(exec, rows.d_x, chunk_rows_, chunk);
 }
 
 void TrainingPass::base_hidden(Exec& exec, std::span<const int64_t> rows, const RopeConfig& base_rope, int64_t real_tokens,
@@ -267,6 +269,7 @@ double TrainingPass::distill(Exec& exec, std::span<const int32_t> window, std::s
   device_.fill_zero(head.d_x.data, head.d_x.bytes());
   ops::rms_norm_backward(exec, head.d_h, head.x, norm, c.rms_eps, head.d_x, adapter_.final_norm(gradients));
   const TensorView d_x = residual_gradient_.view(DType::kF32, {tokens, c.hidden});
+  device_.fill_zero(d_x.data, d_x.bytes());
   ops::scatter_rows(exec, head.d_x, rows, d_x);
   backward(exec, context, d_x, gradients);
   return sum;

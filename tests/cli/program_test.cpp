@@ -234,6 +234,11 @@ TEST_F(ProgramTest, EvaluatesResumesAndReports) {
   const Ended again = run(needle);
   expect_contains(again.err, {"6 answers were there already"});
   EXPECT_EQ(contents_of(folder_ / "run/eval/needle/answers.jsonl"), answers);
+  // How many answers are written at once changes no byte on a CPU.
+  for (const char* batch : {"1", "6"}) {
+    summary_of(run(needle + Words{"--batch", batch, "--out", folder_ / ("batch" + std::string(batch))}));
+    EXPECT_EQ(contents_of(folder_ / ("batch" + std::string(batch) + "/eval/needle/answers.jsonl")), answers);
+  }
   const Json ppl = summary_of(run({"eval", "ppl", "--model", model_, "--text", text, "--window", "256", "--windows", "2", "--out",
                                    folder_ / "run", "--json", "--threads", "1"}));
   for (const char* field : {"nll", "perplexity", "by_position"}) EXPECT_TRUE(ppl.contains(field)) << field;

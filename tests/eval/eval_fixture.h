@@ -112,6 +112,17 @@ class RuleReader : public LanguageModel {
     if (!result.stopped) result.ids.resize(static_cast<size_t>(max_new_tokens));
     return result;
   }
+  int64_t at_once() const override { return at_once_; }
+  void set_at_once(int64_t at_once) { at_once_ = at_once; }
+  std::vector<GenerateResult> generate_together(std::span<const std::span<const int32_t>> prompts, int64_t max_new_tokens,
+                                                std::span<const int32_t> stop_ids) override {
+    std::vector<GenerateResult> results;
+    for (const auto& prompt : prompts) results.push_back(generate(prompt, max_new_tokens, stop_ids, {}));
+    together_.push_back(std::ssize(prompts));
+    return results;
+  }
+  /// How many prompts each call of generate_together had.
+  const std::vector<int64_t>& together() const { return together_; }
   /// The rule's first token has a logit of 1, all others 0.
   NextLogits next_logits(std::span<const int32_t> prompt) override {
     NextLogits next;
@@ -151,6 +162,8 @@ class RuleReader : public LanguageModel {
   std::vector<int32_t> cache_;
   std::vector<int64_t> reused_;
   std::vector<uint64_t> seeds_;  ///< of the answers asked for
+  std::vector<int64_t> together_;
+  int64_t at_once_ = 1;
   int64_t capacity_ = int64_t{1} << 20;
   int64_t questions_ = 0;
 };

@@ -90,6 +90,23 @@ TEST_F(LongBench, AsksEveryTaskInItsOwnWay) {
   EXPECT_EQ(again.published_files, result.published_files);
 }
 
+TEST_F(LongBench, WritesTogetherWhatIsDecodedAlike) {
+  test::write(folder_.file("qasper.jsonl"), row("one", "a", {"x"}) + row("two", "b", {"x"}) + row("three", "c", {"x"}));
+  test::write(folder_.file("lcc.jsonl"), row("", "int a;", {"y"}) + row("", "int b;", {"y"}));
+  const LongBenchTask task = make();
+  const auto rule = [](const std::string& prompt) { return prompt.substr(prompt.size() / 2); };
+  RuleReader alone(tokenizer_, rule), together(tokenizer_, rule);
+  together.set_at_once(4);
+  EvalRunOptions first, second;
+  first.directory = folder_.file("alone");
+  second.directory = folder_.file("together");
+  run_longbench(alone, tokenizer_, task, first);
+  run_longbench(together, tokenizer_, task, second);
+  EXPECT_EQ(alone.together(), (std::vector<int64_t>{1, 1, 1, 1, 1}));
+  EXPECT_EQ(together.together(), (std::vector<int64_t>{3, 1, 1}));
+  EXPECT_EQ(read_text_file(folder_.file("together/answers.jsonl")), read_text_file(folder_.file("alone/answers.jsonl")));
+}
+
 TEST_F(LongBench, CutsTheMiddleAndSaysSo) {
   std::string words;
   for (int i = 0; i < 60; ++i) words += " w" + std::to_string(i);

@@ -185,6 +185,35 @@ TEST(Run, KilledAtAnyMomentGivesTheSameBytes) {
   EXPECT_GE(kills, 10);
 }
 
+TEST(Run, AskedTogetherTheAnswersAreTheSameBytes) {
+  const TemporaryDirectory alone, together;
+  const auto all = questions(9);
+  run_questions(config(), all, answer_to, in(alone), {});
+  std::vector<size_t> sizes;
+  const AskTogether ask{4, [&](std::span<const EvalQuestion* const> group, std::span<EvalTiming> timings) {
+                          sizes.push_back(group.size());
+                          std::vector<Json> answers;
+                          for (size_t i = 0; i < group.size(); ++i) answers.push_back(answer_to(*group[i], timings[i]));
+                          return answers;
+                        }};
+  // Stopped after the first group, with one question of the next answered in the meantime.
+  EvalCallbacks callbacks;
+  int64_t done = 0;
+  callbacks.on_progress = [&](const EvalProgress& p) { done = p.done; };
+  callbacks.should_stop = [&] { return done == 4; };
+  EXPECT_EQ(run_questions(config(), all, ask, in(together), callbacks).asked, 4);
+  callbacks.should_stop = [&] { return done == 5; };
+  EXPECT_EQ(run_questions(config(), all, answer_to, in(together), callbacks).asked, 1);
+  const EvalRun rest = run_questions(config(), all, ask, in(together), {});
+  EXPECT_EQ(rest.asked, 4);
+  EXPECT_EQ(sizes, (std::vector<size_t>{4, 4}));
+  EXPECT_EQ(text_of(together.file("eval/demo/answers.jsonl")), text_of(alone.file("eval/demo/answers.jsonl")));
+  EXPECT_DOUBLE_EQ(rest.timing.prefill_seconds, 9 * 0.25);
+  const auto more = questions(11);
+  EXPECT_EQ(run_questions(config(), more, ask, in(together), {}).asked, 2);
+  EXPECT_EQ(sizes.back(), 2U);
+}
+
 TEST(Run, ReportsSpeedAndWhatIsLeft) {
   EvalCallbacks callbacks;
   std::vector<int64_t> done;

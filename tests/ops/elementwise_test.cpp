@@ -84,15 +84,31 @@ TEST(Rows, GatherAndScatterAreInverse) {
   const auto values = test::random_values(tokens * d, 1);
   Guarded<float> x(tokens, d, d + 4), some(4, d), all(tokens, d, d + 1);
   x.assign(values);
+  all.assign(std::vector<float>(static_cast<size_t>(tokens * d), 7.0F));
   const std::vector<int64_t> rows = {49, 0, 7, 20};
   TestExec test;
   ops::gather_rows(test.exec, x.view("x"), rows, some.view("some"));
   ops::scatter_rows(test.exec, some.view("some"), rows, all.view("all"));
   for (int64_t t = 0; t < tokens; ++t) {
-    const bool kept = std::find(rows.begin(), rows.end(), t) != rows.end();
-    for (int64_t i = 0; i < d; ++i) EXPECT_EQ(all.at(t, i), kept ? x.at(t, i) : 0.0F);
+    const bool written = std::find(rows.begin(), rows.end(), t) != rows.end();
+    for (int64_t i = 0; i < d; ++i) EXPECT_EQ(all.at(t, i), written ? x.at(t, i) : 7.0F);
   }
   EXPECT_TRUE(some.intact() && all.intact());
+}
+
+TEST(Rows, ScatterKeepsTheBitsOfBf16AndRowsMayRepeat) {
+  const int64_t d = 33;
+  Guarded<bf16> row(2, d), all(5, d, d + 1);
+  const auto values = test::random_values<bf16>(d, 1);
+  std::vector<bf16> twice(values);
+  twice.insert(twice.end(), values.begin(), values.end());
+  row.assign(twice);
+  all.assign(std::vector<bf16>(static_cast<size_t>(5 * d), bf16(7.0F)));
+  TestExec test;
+  ops::scatter_rows(test.exec, row.view("row"), std::vector<int64_t>{3, 3}, all.view("all"));
+  for (int64_t t = 0; t < 5; ++t)
+    for (int64_t i = 0; i < d; ++i) EXPECT_EQ(all.at(t, i).bits, t == 3 ? values[static_cast<size_t>(i)].bits : bf16(7.0F).bits);
+  EXPECT_TRUE(all.intact());
 }
 
 TEST(Dropout, IsAFunctionOfSeedStreamTokenAndColumn) {

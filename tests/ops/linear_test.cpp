@@ -345,6 +345,31 @@ void check_invariance() {
   }
 }
 
+/// Few tokens together are each as if it were alone: the answers of several prompts may be written at once.
+template <typename T>
+void check_few() {
+  for (const WeightLayout layout :
+       {WeightLayout::kF32, WeightLayout::kBF16, WeightLayout::kQ4_1, WeightLayout::kQ6_K, WeightLayout::kNF4}) {
+    const Case c{.layout = layout, .t = ops::kGemvRows, .n = 200, .k = 256, .r = 8, .residual = true};
+    Tensors<T> s(c);
+    TestExec env(DTypeOf<T>::value, int64_t{16} << 20, 2);
+    const auto args = s.args();
+    ops::linear_forward(env.exec, s.x.view("x"), s.weight.view(), args, s.y_view());
+    const auto together = s.y.values();
+    s.y.assign(std::vector<T>(together.size(), T(0.0F)));
+    for (int64_t t = 0; t < c.t; ++t) {
+      ops::LinearArgs one = args;
+      one.lora_u = args.lora_u.rows(t, t + 1);
+      one.residual = args.residual.rows(t, t + 1);
+      ops::linear_forward(env.exec, s.x.view("x").rows(t, t + 1), s.weight.view(), one, s.y_view().rows(t, t + 1));
+    }
+    EXPECT_TRUE(bits_equal(s.y.values(), together)) << name_of(layout);
+  }
+}
+
+TEST(Linear, FewTokensTogetherAreAsEachAloneF32) { check_few<float>(); }
+TEST(Linear, FewTokensTogetherAreAsEachAloneBf16) { check_few<bf16>(); }
+
 TEST(Linear, ResultsDoNotDependOnTheCutOrTheThreadsF32) { check_invariance<float>(); }
 TEST(Linear, ResultsDoNotDependOnTheCutOrTheThreadsBf16) { check_invariance<bf16>(); }
 

@@ -88,12 +88,12 @@ void gather_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows,
 }
 
 void scatter_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows, const TensorView& y) {
-  const auto bytes = static_cast<size_t>(x.dim(1)) * sizeof(float);
-  parallel_ranges(exec, y.dim(0), static_cast<int64_t>(bytes), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) std::memset(y.row<float>(i), 0, bytes);
-  });
-  parallel_ranges(exec, x.dim(0), static_cast<int64_t>(2 * bytes), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) std::memcpy(y.row<float>(rows[static_cast<size_t>(i)]), x.row<float>(i), bytes);
+  const int64_t size = size_of(x.dtype);
+  const int64_t bytes = x.dim(1) * size;
+  parallel_ranges(exec, x.dim(0), 2 * bytes, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      std::memcpy(static_cast<std::byte*>(y.data) + rows[static_cast<size_t>(i)] * y.stride(0) * size,
+                  static_cast<const std::byte*>(x.data) + i * x.stride(0) * size, static_cast<size_t>(bytes));
   });
 }
 

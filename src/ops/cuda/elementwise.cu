@@ -198,17 +198,9 @@ void gather_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows,
 }
 
 void scatter_rows(Exec& exec, const TensorView& x, std::span<const int64_t> rows, const TensorView& y) {
-  if (y.elements() == 0) return;
+  if (x.elements() == 0) return;
   Context& context = context_of(exec);
-  const auto width = static_cast<size_t>(y.dim(1)) * sizeof(float);
-  const auto tokens = static_cast<size_t>(y.dim(0));
-  const size_t pitch = tokens == 1 ? width : static_cast<size_t>(y.stride(0)) * sizeof(float);
-  if (pitch == width) {
-    TENFOLD_CUDA(cudaMemsetAsync(y.data, 0, width * tokens, context.stream()));
-  } else {
-    TENFOLD_CUDA(cudaMemset2DAsync(y.data, pitch, 0, width, tokens, context.stream()));
-  }
-  if (x.elements() > 0) copy(context, x, nullptr, y, context.upload(rows), x.dim(0));
+  copy(context, x, nullptr, y, context.upload(rows), x.dim(0));
 }
 
 void dropout(Exec& exec, const TensorView& x, std::span<const int64_t> token_index, float p, uint64_t seed, uint64_t stream,

@@ -31,11 +31,11 @@ Json generated_answer(LanguageModel& model, const Tokenizer& tokenizer, const Ev
 
 std::vector<Json> generated_answers(LanguageModel& model, const Tokenizer& tokenizer,
                                     std::span<const EvalQuestion* const> questions, const Decoding& decoding,
-                                    std::span<EvalTiming> timings) {
+                                    std::span<EvalTiming> timings, const std::function<bool()>& should_stop) {
   TENFOLD_CHECK(decoding.sampling.temperature <= 0, "answers that are drawn are written one by one");
   std::vector<std::span<const int32_t>> prompts;
   for (const EvalQuestion* question : questions) prompts.emplace_back(question->prompt);
-  const auto generated = model.generate_together(prompts, decoding.max_new_tokens, decoding.stop_ids);
+  const auto generated = model.generate_together(prompts, decoding.max_new_tokens, decoding.stop_ids, should_stop);
   std::vector<Json> answers;
   for (size_t i = 0; i < generated.size(); ++i) answers.push_back(answer_from(generated[i], tokenizer, decoding, timings[i]));
   return answers;
@@ -72,10 +72,11 @@ AnswerRun run_answers(LanguageModel& model, const Tokenizer& tokenizer, const An
         // Neighbours that are decoded alike are written together.
         while (end < questions.size() && &task.decoding(index_of(questions[end])) == &task.decoding(index)) ++end;
         for (Json& one : generated_answers(model, tokenizer, questions.subspan(first, end - first), decoding,
-                                           timings.subspan(first, end - first)))
+                                           timings.subspan(first, end - first), callbacks.should_stop))
           answers.push_back(std::move(one));
       }
       first = end;
+      if (answers.size() < end || (callbacks.should_stop && callbacks.should_stop())) break;
     }
     return answers;
   };

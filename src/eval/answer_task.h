@@ -23,10 +23,11 @@ struct Decoding {
 /// Generates the answer to a question and fills its timing. Fields: output (special tokens skipped, not stripped), stopped.
 Json generated_answer(LanguageModel& model, const Tokenizer& tokenizer, const EvalQuestion& question, const Decoding& decoding,
                       EvalTiming& timing);
-/// The same for several questions, written together where the decoding is greedy.
+/// The same for several questions, written together; the decoding is greedy. Where `should_stop` says so between two of them, the
+/// answers are those of the first.
 std::vector<Json> generated_answers(LanguageModel& model, const Tokenizer& tokenizer,
                                     std::span<const EvalQuestion* const> questions, const Decoding& decoding,
-                                    std::span<EvalTiming> timings);
+                                    std::span<EvalTiming> timings, const std::function<bool()>& should_stop = {});
 
 /// A task of questions whose answers are generated and scored one by one.
 struct AnswerTask {

@@ -164,7 +164,7 @@ GridResult run_grid(LanguageModel& model, const Tokenizer& tokenizer, const Grid
   };
   const Decoding decoding = {task.options.max_new_tokens, task.options.stop_ids, task.options.clean_up};
   const auto answers = [&](std::span<const EvalQuestion* const> questions, std::span<EvalTiming> timings) {
-    std::vector<Json> lines = generated_answers(model, tokenizer, questions, decoding, timings);
+    std::vector<Json> lines = generated_answers(model, tokenizer, questions, decoding, timings, callbacks.should_stop);
     for (size_t i = 0; i < lines.size(); ++i) {
       const GridCell cell = scored(*questions[i], lines[i]["output"].get<std::string>());
       lines[i]["hit"] = cell.hit;

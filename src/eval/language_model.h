@@ -3,6 +3,7 @@
 #include "infer/session.h"
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -29,9 +30,11 @@ class LanguageModel {
                                   const SamplingOptions& sampling) = 0;
   /// How many greedy answers it is worth asking for at once.
   virtual int64_t at_once() const { return 1; }
-  /// Greedy answers to at most at_once() prompts; which are asked together changes none of them.
+  /// Greedy answers to at most at_once() prompts; which are asked together changes none of them. `should_stop` (may be empty) is
+  /// asked between prompts: the answers are then those of the first, at least one.
   virtual std::vector<GenerateResult> generate_together(std::span<const std::span<const int32_t>> prompts, int64_t max_new_tokens,
-                                                        std::span<const int32_t> stop_ids) = 0;
+                                                        std::span<const int32_t> stop_ids,
+                                                        const std::function<bool()>& should_stop) = 0;
   virtual NextLogits next_logits(std::span<const int32_t> prompt) = 0;
   /// Negative log-likelihood (natural log) of ids[t] given ids[0..t); 0 at t = 0.
   virtual std::vector<float> score(std::span<const int32_t> ids) = 0;

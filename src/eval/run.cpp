@@ -241,8 +241,9 @@ EvalRun run_questions(const Json& config, std::span<const EvalQuestion> question
       timings[k].prompt_tokens = std::ssize(group[k]->prompt);
     }
     const std::vector<Json> fields = together.ask(group, timings);
-    TENFOLD_CHECK(fields.size() == asked.size(), "{} answers to {} questions", fields.size(), asked.size());
-    for (size_t k = 0; k < asked.size(); ++k) {
+    TENFOLD_CHECK(!fields.empty() && fields.size() <= asked.size(), "{} answers to {} questions", fields.size(), asked.size());
+    if (fields.size() < asked.size()) next = asked[fields.size()];
+    for (size_t k = 0; k < fields.size(); ++k) {
       const size_t i = asked[k];
       const std::string text = dump_json(answer_line(questions[i], hashes[i], fields[k]));
       if (journal.answers) {

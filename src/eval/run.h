@@ -63,7 +63,7 @@ struct EvalRun {
 using AskFunction = std::function<Json(const EvalQuestion& question, EvalTiming& timing)>;
 
 /// The same for several questions, whose answers do not depend on which are asked together: at most `at_once` of them, in their
-/// order, and as many timings, which it fills.
+/// order, and as many timings, which it fills. It may answer only the first of them, at least one.
 struct AskTogether {
   int64_t at_once = 1;
   std::function<std::vector<Json>(std::span<const EvalQuestion* const> questions, std::span<EvalTiming> timings)> ask;

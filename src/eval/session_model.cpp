@@ -6,10 +6,11 @@
 namespace tenfold {
 
 std::vector<GenerateResult> SessionModel::generate_together(std::span<const std::span<const int32_t>> prompts,
-                                                            int64_t max_new_tokens, std::span<const int32_t> stop_ids) {
+                                                            int64_t max_new_tokens, std::span<const int32_t> stop_ids,
+                                                            const std::function<bool()>& should_stop) {
   // A session for one has kernels for that.
   if (session_.sequences() == 1) return {session_.generate(prompts.front(), max_new_tokens, stop_ids)};
-  return session_.generate_together(prompts, max_new_tokens, stop_ids);
+  return session_.generate_together(prompts, max_new_tokens, stop_ids, should_stop);
 }
 
 NextLogits SessionModel::next_logits(std::span<const int32_t> prompt) {

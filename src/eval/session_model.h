@@ -19,7 +19,8 @@ class SessionModel : public LanguageModel {
   }
   int64_t at_once() const override { return session_.sequences(); }
   std::vector<GenerateResult> generate_together(std::span<const std::span<const int32_t>> prompts, int64_t max_new_tokens,
-                                                std::span<const int32_t> stop_ids) override;
+                                                std::span<const int32_t> stop_ids,
+                                                const std::function<bool()>& should_stop) override;
   NextLogits next_logits(std::span<const int32_t> prompt) override;
   std::vector<float> score(std::span<const int32_t> ids) override { return session_.score(ids); }
 

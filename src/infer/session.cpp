@@ -417,7 +417,8 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_ne
 }
 
 std::vector<GenerateResult> Session::generate_together(std::span<const std::span<const int32_t>> prompts, int64_t max_new_tokens,
-                                                       std::span<const int32_t> stop_ids) {
+                                                       std::span<const int32_t> stop_ids,
+                                                       const std::function<bool()>& should_stop) {
   TENFOLD_CHECK(std::ssize(prompts) <= sequences(), "{} prompts in a session for {}", prompts.size(), sequences());
   for (const auto& prompt : prompts) {
     impl_->check_prompt(prompt);
@@ -435,6 +436,10 @@ std::vector<GenerateResult> Session::generate_together(std::span<const std::span
     last.push_back(id);
   };
   for (size_t i = 0; i < prompts.size(); ++i) {
+    if (i > 0 && should_stop && should_stop()) {
+      results.resize(i);
+      break;
+    }
     const auto start = Clock::now();
     const auto sequence = static_cast<int64_t>(i);
     results[i].prompt_tokens = std::ssize(prompts[i]);
@@ -461,7 +466,7 @@ std::vector<GenerateResult> Session::generate_together(std::span<const std::span
     }
   }
   // As in generate, the answers leave the caches.
-  for (size_t i = 0; i < prompts.size(); ++i) impl_->forget_after(results[i].prompt_tokens, static_cast<int64_t>(i));
+  for (size_t i = 0; i < results.size(); ++i) impl_->forget_after(results[i].prompt_tokens, static_cast<int64_t>(i));
   return results;
 }
 

@@ -67,8 +67,9 @@ class Session {
   /// that any cache holds, then written together, so that a step reads the weights once for (up to ops::kGemvRows of) them. On a
   /// CPU the bits are those of generate; a GPU runs other kernels than for a single token, and the same ones however many prompts
   /// there are, so that an answer does not depend on which others are written beside it. decode_seconds is a prompt's share.
+  /// `should_stop` is asked between prompts: those not read yet are then left out, and the results are fewer.
   std::vector<GenerateResult> generate_together(std::span<const std::span<const int32_t>> prompts, int64_t max_new_tokens,
-                                                std::span<const int32_t> stop_ids);
+                                                std::span<const int32_t> stop_ids, const std::function<bool()>& should_stop = {});
   /// Negative log-likelihood (natural log) of ids[t] given ids[0..t), for t >= 1; nll[0] = 0. Empties the cache before.
   std::vector<float> score(std::span<const int32_t> ids, const std::function<void(int64_t, int64_t)>& progress = {});
 

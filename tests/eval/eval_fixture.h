@@ -115,9 +115,13 @@ class RuleReader : public LanguageModel {
   int64_t at_once() const override { return at_once_; }
   void set_at_once(int64_t at_once) { at_once_ = at_once; }
   std::vector<GenerateResult> generate_together(std::span<const std::span<const int32_t>> prompts, int64_t max_new_tokens,
-                                                std::span<const int32_t> stop_ids) override {
+                                                std::span<const int32_t> stop_ids,
+                                                const std::function<bool()>& should_stop) override {
     std::vector<GenerateResult> results;
-    for (const auto& prompt : prompts) results.push_back(generate(prompt, max_new_tokens, stop_ids, {}));
+    for (const auto& prompt : prompts) {
+      if (!results.empty() && should_stop && should_stop()) break;
+      results.push_back(generate(prompt, max_new_tokens, stop_ids, {}));
+    }
     together_.push_back(std::ssize(prompts));
     return results;
   }

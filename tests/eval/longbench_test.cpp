@@ -107,6 +107,26 @@ TEST_F(LongBench, WritesTogetherWhatIsDecodedAlike) {
   EXPECT_EQ(read_text_file(folder_.file("together/answers.jsonl")), read_text_file(folder_.file("alone/answers.jsonl")));
 }
 
+TEST_F(LongBench, StopsBetweenQuestionsThatAreWrittenTogether) {
+  std::string rows;
+  for (const char* name : {"one", "two", "three", "four", "five", "six"}) rows += row(name, "a", {"x"});
+  test::write(folder_.file("qasper.jsonl"), rows);
+  const LongBenchTask task = make();
+  RuleReader model(tokenizer_, [](const std::string& prompt) { return prompt.substr(prompt.size() / 2); });
+  model.set_at_once(4);
+  EvalRunOptions options;
+  options.directory = folder_.file("run");
+  EvalCallbacks callbacks;
+  callbacks.should_stop = [&] { return model.questions() == 2; };
+  const LongBenchResult stopped = run_longbench(model, tokenizer_, task, options, callbacks);
+  EXPECT_TRUE(stopped.run.interrupted);
+  EXPECT_EQ(stopped.run.asked, 2);
+  const LongBenchResult rest = run_longbench(model, tokenizer_, task, options);
+  EXPECT_FALSE(rest.run.interrupted);
+  EXPECT_EQ(rest.run.asked, 4);
+  EXPECT_EQ(model.questions(), 6);
+}
+
 TEST_F(LongBench, CutsTheMiddleAndSaysSo) {
   std::string words;
   for (int i = 0; i < 60; ++i) words += " w" + std::to_string(i);

@@ -164,6 +164,11 @@ TEST_P(SessionTest, WrittenTogetherIsWrittenAlone) {
   EXPECT_TRUE(together.generate_together(views, 0, {})[2].ids.empty());
   EXPECT_EQ(together.generate_together(views, 1, {})[2].ids, std::vector<int32_t>{results[2].ids[0]});
 
+  int asked = 0;
+  const std::vector<GenerateResult> first = together.generate_together(views, 20, {}, [&] { return ++asked == 2; });
+  ASSERT_EQ(first.size(), 2U);
+  for (size_t i = 0; i < 2; ++i) EXPECT_EQ(first[i].ids, results[i].ids) << i;
+
   prompts[2] = random_ids(395, 6);
   const std::vector<std::span<const int32_t>> longer(prompts.begin(), prompts.end());
   EXPECT_THROW(together.generate_together(longer, 10, {}), InputError);

@@ -21,6 +21,7 @@ std::string adapter_hash(const Adapter& adapter) {
 
 /// --batch, or as many answers as a step carries at once, down to what fits.
 int64_t answers_at_once(const EvalOutput& output, const LoadedModel& loaded, int64_t tokens, const CommonOptions& common) {
+  if (output.batch < 0) throw_input("--batch: expected 0 or more, got {}", output.batch);
   if (output.batch > 0) return output.batch;
   int64_t most = ops::kGemvRows;
   while (most > 1 && !session_fits(loaded, tokens, most, common)) --most;

@@ -275,14 +275,33 @@ MemoryPlan session_plan(const LoadedModel& loaded, const SessionOptions& options
   return Session::plan(*loaded.device, loaded.model.config(), lora, options, loaded.model.weight_bytes());
 }
 
-SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common, const std::string& hint,
-                               int64_t sequences) {
+namespace {
+
+SessionOptions options_of(const LoadedModel& loaded, int64_t capacity, int64_t sequences) {
   SessionOptions options;
   options.capacity = capacity;
   options.compute = loaded.compute;
   options.sequences = sequences;
+  return options;
+}
+
+/// What the device has, or less where the user says so.
+int64_t memory_budget(const Device& device, const CommonOptions& common) {
+  const int64_t asked = on_gpu(device) ? common.gpu_memory.bytes : common.host_memory.bytes;
+  return asked > 0 ? std::min(asked, memory_of(device)) : memory_of(device);
+}
+
+}  // namespace
+
+SessionOptions session_options(const LoadedModel& loaded, int64_t capacity, const CommonOptions& common, const std::string& hint,
+                               int64_t sequences) {
+  const SessionOptions options = options_of(loaded, capacity, sequences);
   require_memory(*loaded.device, session_plan(loaded, options).total(), common, hint);
   return options;
+}
+
+bool session_fits(const LoadedModel& loaded, int64_t capacity, int64_t sequences, const CommonOptions& common) {
+  return session_plan(loaded, options_of(loaded, capacity, sequences)).total() <= memory_budget(*loaded.device, common);
 }
 
 void print_plan(Console& console, const Device& device, const MemoryPlan& plan) {
@@ -299,20 +318,6 @@ void print_plan(Console& console, const Device& device, const MemoryPlan& plan) 
 void add_planned(Context& context, const Device& device, const MemoryPlan& plan) {
   context.summary["planned_host_bytes"] = on_gpu(device) ? 0 : plan.total();
   context.summary["planned_gpu_bytes"] = on_gpu(device) ? plan.total() : 0;
-}
-
-/// What the device has, or less where the user says so.
-int64_t memory_budget(const Device& device, const CommonOptions& common) {
-  const int64_t asked = on_gpu(device) ? common.gpu_memory.bytes : common.host_memory.bytes;
-  return asked > 0 ? std::min(asked, memory_of(device)) : memory_of(device);
-}
-
-bool session_fits(const LoadedModel& loaded, int64_t capacity, int64_t sequences, const CommonOptions& common) {
-  SessionOptions options;
-  options.capacity = capacity;
-  options.compute = loaded.compute;
-  options.sequences = sequences;
-  return session_plan(loaded, options).total() <= memory_budget(*loaded.device, common);
 }
 
 void require_memory(const Device& device, int64_t bytes, const CommonOptions& common, const std::string& hint) {

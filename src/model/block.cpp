@@ -289,8 +289,8 @@ void block_forward(Exec& exec, const BlockContext& context, int64_t layer, const
   const ModelConfig& c = block.config();
   const LoraConfig* lora = context.adapter == nullptr ? nullptr : &context.adapter->config();
   const int64_t tokens = x.dim(0);
-  // A forward that a backward may repeat makes its log-sum-exp even where it is not kept: both are then one and the same kernel.
   const bool scattered = !context.cache_rows.empty();
+  // A forward that a backward may repeat makes its log-sum-exp even where it is not kept: both are then one and the same kernel.
   Middle m = take_middle(exec.scratch, c, lora, exec.compute, tokens, saved, cache != nullptr && !scattered, saved != nullptr);
   TensorView keys;
   TensorView values;

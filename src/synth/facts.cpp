@@ -210,7 +210,8 @@ std::string FactMaker::fill(std::string_view shape) {
   }
 }
 
-std::string FactMaker::answer_of(std::string_view full, std::string_view value, const std::string& sentence, bool number) {
+std::string FactMaker::answer_of(std::string_view full, std::string_view value, const std::string& question,
+                                 const std::string& sentence, bool number) {
   const double u = rng_.uniform();
   const double short_share = number ? 0.25 : 0.15;
   if (!value.empty() && u < short_share) {
@@ -218,8 +219,7 @@ std::string FactMaker::answer_of(std::string_view full, std::string_view value, 
     if (!number && rng_.below(2) == 0 && !out.ends_with('"')) out += '.';
     return out;
   }
-  // The sentence as the text has it, where a single one holds the whole answer.
-  if (!sentence.empty() && u > 1.0 - quoted_) return sentence;
+  if (!sentence.empty() && u > 1.0 - quoted_ && quotes_well(question, sentence)) return sentence;
   return fill(full);
 }
 
@@ -232,8 +232,7 @@ Fact FactMaker::fact(bool number) {
   QuestionAnswer pair;
   pair.question = fill(pick_question(rng_, ask.questions));
   const bool restates = sentence.find(". ") != std::string::npos || sentence.find("? ") != std::string::npos;
-  const bool quotable = !restates && quotes_well(pair.question, sentence);
-  pair.answer = answer_of(ask.answer, ask.value, quotable ? sentence : std::string(), number);
+  pair.answer = answer_of(ask.answer, ask.value, pair.question, restates ? std::string() : sentence, number);
   fact.parts.push_back(sentence);
   if (rng_.uniform() < 0.2) fact.parts[0].append(" ").append(rng_.pick(phrases_of(Phrase::kRemember)));
   fact.asks.push_back(std::move(pair));
@@ -246,8 +245,7 @@ Fact FactMaker::clause() {
   Fact fact;
   const std::string sentence = fill(clause.sentence);
   std::string question = fill(clause.question);
-  std::string answer =
-      answer_of(clause.restated, clause.value, quotes_well(question, sentence) ? sentence : std::string(), false);
+  std::string answer = answer_of(clause.restated, clause.value, question, sentence, false);
   fact.asks.push_back({std::move(question), std::move(answer)});
   fact.parts.push_back(sentence);
   return fact;
@@ -264,7 +262,8 @@ Fact FactMaker::multi() {
   for (const std::string_view text : asks) {
     const Ask ask = parse_ask(text);
     std::string question = fill(pick_question(rng_, ask.questions));
-    fact.asks.push_back({std::move(question), answer_of(ask.answer, ask.value, "", false)});
+    std::string answer = answer_of(ask.answer, ask.value, question, "", false);
+    fact.asks.push_back({std::move(question), std::move(answer)});
   }
   return fact;
 }

@@ -50,7 +50,9 @@ class FactMaker {
   const std::string& slot(const std::string& key);
   std::string make_slot(std::string_view base);
   std::string fresh_value(std::string_view base);
-  std::string answer_of(std::string_view ask_answer, std::string_view value, const std::string& sentence, bool number);
+  /// `sentence`: the text's, where that one alone holds the whole answer.
+  std::string answer_of(std::string_view full, std::string_view value, const std::string& question, const std::string& sentence,
+                        bool number);
 
   Rng& rng_;
   double quoted_;

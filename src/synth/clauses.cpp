@@ -195,6 +195,23 @@ constexpr auto kReasons = std::to_array<sv>({
     "by order of the {club2}",
     "since {reason}",
 });
+/// Under which something must, may or should be done; in the present, for those alone.
+constexpr auto kConditions = std::to_array<sv>({
+    "if nobody objects",
+    "if the {thing3} breaks",
+    "if {name3} comes home late",
+    "if the wind turns in {month}",
+    "if the price of {food} falls",
+    "unless {name3} objects",
+    "unless the {thing3} has been sold",
+    "whenever the {club2} meets",
+    "as long as {name3} pays the rent",
+    "as soon as the {animal2} is asleep",
+    "before anybody asks for the {thing3}",
+    "after the second knock at the door",
+    "until the {trade2} comes back",
+    "once {name3} has found the {thing3}",
+});
 constexpr auto kReceivers = std::to_array<sv>({"for {name3}", "for the {club2}", "for {a:trade2}", "for a cousin in {city2}"});
 
 /// How a question in front asks for a circumstance that begins so; "Behind what" for the rest of those that begin with a
@@ -235,6 +252,39 @@ constexpr auto kAsksInFront = std::to_array<AskInFront>({
     {"for {name3}", "For whom"},
     {"for the {club2}", "For which club"},
     {"for {a:trade2}", "For whom"},
+    {"if ", "On what condition"},
+    {"unless ", "In which case only"},
+    {"as long as", "On what condition"},
+    {"whenever ", "On which occasions"},
+    {"as soon as", "At which moment"},
+    {"before anybody", "Before what"},
+    {"after the second", "After what"},
+    {"until ", "Until when"},
+    {"once ", "After what"},
+});
+
+/// How a question asks for one of a kind: "Which baker" for "the baker of Lisbon".
+constexpr auto kAsksWhich = std::to_array<AskInFront>({
+    {"{name} the {trade}", "Which {trade}"},
+    {"the {trade} of {city3}", "Which {trade}"},
+    {"the {trade}'s youngest", "Whose youngest daughter"},
+    {"the oldest member", "Which member of the {club}"},
+    {"{name}'s neighbour", "Whose neighbour"},
+    {"the twin brother", "Whose twin brother"},
+    {"{a:trade} called", "Which {trade}"},
+    {"the new head", "The new head of which club"},
+    {"the members", "The members of which club"},
+    {"the people", "The people of which city"},
+    {"the {thing} of", "Whose {thing}"},
+    {"{a:color} {thing}", "Which {thing}"},
+    {"{a:thing} made", "What sort of {thing}"},
+    {"{a:thing} from", "Which {thing}"},
+    {"the {adjective} {thing}", "Which {thing}"},
+    {"{name2}'s", "Whose {thing}"},
+    {"the {thing} with", "Which {thing}"},
+    {"the last {thing}", "Which {thing}"},
+    {"a picture", "What picture"},
+    {"a letter", "What letter"},
 });
 constexpr auto kPrepositions = std::to_array<sv>(
     {"under", "behind", "beneath", "inside", "beside", "between", "below", "with", "through", "near", "during", "after"});
@@ -260,9 +310,11 @@ struct Adjunct {
 };
 
 /// One to three, each of another kind.
-std::vector<Adjunct> draw_adjuncts(Rng& rng) {
+std::vector<Adjunct> draw_adjuncts(Rng& rng, bool conditional) {
   std::vector<Adjunct> all = {{Part::kWhere, rng.below(2) == 0 ? rng.pick(words_of(WordList::kPlace)) : rng.pick(kPlaces)},
-                              {Part::kWhen, rng.below(3) == 0 ? rng.pick(words_of(WordList::kWhen)) : rng.pick(kTimes)},
+                              {Part::kWhen, conditional && rng.below(2) == 0 ? rng.pick(kConditions)
+                                            : rng.below(3) == 0              ? rng.pick(words_of(WordList::kWhen))
+                                                                             : rng.pick(kTimes)},
                               {Part::kHow, rng.pick(kManners)},
                               {Part::kWhy, rng.pick(kReasons)},
                               {Part::kForWhom, rng.pick(kReceivers)}};
@@ -292,6 +344,16 @@ std::string question_word(Rng& rng, const Adjunct& asked) {
     if (preposition == first) return fmt::format("{} what", capitalized(first));
   }
   return std::string(asks_for(asked.part));
+}
+
+/// "Who", or now and then "Which baker", where the shape tells a kind.
+std::string question_word(Rng& rng, sv shape, Part part) {
+  if (rng.below(5) < 2) {
+    for (const AskInFront& ask : kAsksWhich) {
+      if (shape.starts_with(ask.begins)) return std::string(ask.asks);
+    }
+  }
+  return std::string(asks_for(part));
 }
 
 /// The first letter of a shape as a capital: of its text, or through the slot's form.
@@ -357,12 +419,12 @@ std::string passive(Rng& rng, sv who, const ActionVerb& verb, sv what, const std
 Clause draw_clause(Rng& rng) {
   const ActionVerb& verb = rng.pick(kVerbs);
   const sv what = rng.pick(kObjects);
-  const std::vector<Adjunct> adjuncts = draw_adjuncts(rng);
   const bool commands = rng.below(8) == 0;
   const sv subject = commands ? sv("one") : rng.pick(kSubjects);
   const bool relative = subject.ends_with(',');  // its second comma belongs before a verb alone
   const sv who = relative ? sv("{name}") : subject;
   Form form = commands ? Form{fmt::format("should {}", verb.base), "should", std::string(verb.base)} : draw_form(rng, verb);
+  const std::vector<Adjunct> adjuncts = draw_adjuncts(rng, form.auxiliary != "did" && form.auxiliary != "had");
 
   Clause clause;
   if (commands) {
@@ -383,12 +445,13 @@ Clause draw_clause(Rng& rng) {
     return told < adjuncts.size() && adjuncts[told].part != asked ? fmt::format(" {}", adjuncts[told].text) : std::string();
   };
   if (u < 2 && !commands) {
-    clause.question = fmt::format("Who {} {}{}?", form.said, what, with(Part::kWho));
+    clause.question = fmt::format("{} {} {}{}?", question_word(rng, who, Part::kWho), form.said, what, with(Part::kWho));
     clause.value = begun(who);
     clause.restated = fmt::format("{} {} {}.", begun(who), form.said, what);
   } else if (u < 5) {
     // What somebody did is asked for together with a circumstance, or more than one thing would answer.
-    clause.question = fmt::format("What {} {} {}{}?", form.auxiliary, who, form.asked, with(Part::kWhat));
+    clause.question =
+        fmt::format("{} {} {} {}{}?", question_word(rng, what, Part::kWhat), form.auxiliary, who, form.asked, with(Part::kWhat));
     clause.value = begun(what);
     clause.restated = fmt::format("{} {} {}.", begun(who), form.said, what);
   } else {

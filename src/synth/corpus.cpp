@@ -1,6 +1,7 @@
 #include "synth/corpus.h"
 
 #include "core/error.h"
+#include "synth/grammar.h"
 #include "synth/r_lazyload.h"
 #include "synth/wording.h"
 
@@ -136,6 +137,8 @@ void SynthCorpus::index(int64_t document) {
   while (begin < text.size()) {
     const size_t paragraph = std::min(text.find("\n\n", begin), text.size());
     const sv part = text.substr(0, paragraph);
+    if (const sv speech = speech_at(part.substr(begin)); !speech.empty())
+      speeches_.push_back({document, static_cast<int64_t>(begin), static_cast<int64_t>(speech.size())});
     while (begin < paragraph) {
       const size_t end = std::min(sentence_end(part, begin), paragraph);
       const sv sentence = text.substr(begin, end - begin);

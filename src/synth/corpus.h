@@ -25,6 +25,8 @@ class SynthCorpus {
 
   const std::vector<TextDocument>& documents() const { return documents_; }
   const std::vector<SentenceRef>& sentences() const { return sentences_; }
+  /// Somebody's words with who said them, as speech_at of synth/grammar.h finds them where a paragraph begins.
+  const std::vector<SentenceRef>& speeches() const { return speeches_; }
   std::string_view text_of(const SentenceRef& sentence) const;
   int64_t bytes() const { return bytes_; }
   int64_t dropped_paragraphs() const { return dropped_paragraphs_; }
@@ -36,6 +38,7 @@ class SynthCorpus {
 
   std::vector<TextDocument> documents_;
   std::vector<SentenceRef> sentences_;
+  std::vector<SentenceRef> speeches_;
   std::unordered_map<std::string, int64_t> counts_;
   int64_t bytes_ = 0;
   int64_t dropped_paragraphs_ = 0;

@@ -125,15 +125,13 @@ const Shape& pick_shape(Rng& rng, std::span<const Shape> shapes) {
 
 std::string first_word(std::string_view text) { return lower_case(text.substr(0, std::min(text.find(' '), text.size()))); }
 
-/// An answer that begins as its question does teaches to echo it, and one that begins with who did not do it, to say "Not": where
-/// one answer in twenty did, a model began 7 of 29 misses with that word.
+}  // namespace
+
 bool quotes_well(std::string_view question, std::string_view sentence) {
   const std::string word = first_word(sentence);
   // "Tell me, for whom ..." asks as "For whom ..." does.
   return word != "not" && word != first_word(question) && question.find(fmt::format(" {} wh", word)) == std::string_view::npos;
 }
-
-}  // namespace
 
 int64_t FactMaker::shape_count(bool number) {
   return static_cast<int64_t>(number ? number_shapes().size() : word_shapes().size());
@@ -213,7 +211,7 @@ std::string FactMaker::fill(std::string_view shape) {
 std::string FactMaker::answer_of(std::string_view full, std::string_view value, const std::string& question,
                                  const std::string& sentence, bool number) {
   const double u = rng_.uniform();
-  const double short_share = number ? 0.25 : 0.15;
+  const double short_share = std::min(number ? 0.25 : 0.15, 1.0 - quoted_);
   if (!value.empty() && u < short_share) {
     std::string out = fill(value);
     if (!number && rng_.below(2) == 0 && !out.ends_with('"')) out += '.';

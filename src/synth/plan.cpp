@@ -117,7 +117,10 @@ class Planner {
     }
     if (plan_.asks.empty()) throw_input("--text: the texts offer nothing to ask about with these shares of questions");
     if (static_cast<int64_t>(plan_.asks.size()) > questions) plan_.asks.resize(static_cast<size_t>(questions));
-    add_distractor();
+    // What nobody asks about: what stands out is not always what is wanted.
+    if (plan_.target >= 1024) {
+      for (int64_t n = rng_.between(0, 1 + questions / 2); n > 0; --n) add_distractor();
+    }
     rng_.shuffle(plan_.asks);
     draw_frame();
     return std::move(plan_);
@@ -167,32 +170,40 @@ class Planner {
   }
 
   bool add_sentence() {
-    const auto sentence = draw_sentence();
-    if (!sentence) return false;
-    std::optional<QuestionAnswer> pair;
-    for (int tries = 0; tries < 12 && !pair; ++tries) {
-      // Questions whose answer begins like the question, or repeats most of it, are few: they teach to echo, not to look.
-      using enum SentenceQuestion;
-      static constexpr auto kKinds =
-          std::to_array<SentenceQuestion>({kBegins, kEnds, kGoesOn, kAbout, kAbout, kAbout, kAbout, kAbout, kMentions, kMentions,
-                                           kMentions, kGap, kRepeat, kRepeat, kSubject, kSubject, kSubject, kChoice, kNextWords});
-      pair = ask_about_sentence(rng_.pick(kKinds), *sentence, context_, corpus_, rng_);
+    using enum SentenceQuestion;
+    // Questions whose answer begins like the question, or repeats most of it, are few: they teach to echo, not to look.
+    static constexpr auto kByWords = std::to_array<SentenceQuestion>(
+        {kBegins, kEnds, kGoesOn, kAbout, kAbout, kAbout, kMentions, kMentions, kGap, kRepeat, kChoice, kNextWords});
+    static constexpr auto kByGrammar = std::to_array<SentenceQuestion>({kObject, kObject, kCircumstance, kMainClause, kSubject});
+    // Half of them as people ask: by grammar, which fits one sentence in some ten, or about what somebody said.
+    const double u = rng_.uniform();
+    const bool speech = u < 0.12 && !corpus_.speeches().empty();
+    const bool grammar = !speech && u < 0.55;
+    SentenceQuestion kind = speech ? kSpeech : grammar ? rng_.pick(kByGrammar) : rng_.pick(kByWords);
+    for (int tries = 0; tries < 60; ++tries) {
+      const auto sentence = draw_sentence(speech ? corpus_.speeches() : corpus_.sentences());
+      if (!sentence) return false;
+      const auto pair = ask_about_sentence(kind, *sentence, context_, corpus_, rng_);
+      if (!pair) {
+        if (!speech && !grammar) kind = rng_.pick(kByWords);
+        continue;
+      }
+      const std::vector<std::string> parts = {std::string(*sentence)};
+      const std::vector<double> depths = {draw_depth(rng_)};
+      insert(parts, depths);
+      plan_.asks.push_back(frame({AskKind::kSentence, parts, depths, pair->question, pair->answer}));
+      sentences_.push_back(*sentence);
+      return true;
     }
-    if (!pair) return false;
-    const std::vector<std::string> parts = {std::string(*sentence)};
-    const std::vector<double> depths = {draw_depth(rng_)};
-    insert(parts, depths);
-    plan_.asks.push_back(frame({AskKind::kSentence, parts, depths, std::move(pair->question), std::move(pair->answer)}));
-    sentences_.push_back(*sentence);
-    return true;
+    return false;
   }
 
   /// A sentence that the record's text does not hold; from another document where there is one.
-  std::optional<sv> draw_sentence() {
-    if (corpus_.sentences().empty()) return std::nullopt;
+  std::optional<sv> draw_sentence(const std::vector<SentenceRef>& sentences) {
+    if (sentences.empty()) return std::nullopt;
     const bool others = plan_.joined.empty() && corpus_.documents().size() > 1;
     for (int tries = 0; tries < 60; ++tries) {
-      const SentenceRef& ref = rng_.pick(corpus_.sentences());
+      const SentenceRef& ref = rng_.pick(sentences);
       if (others && ref.document == document_) continue;
       const sv sentence = corpus_.text_of(ref);
       if (context_.find(sentence) != sv::npos) continue;
@@ -206,11 +217,21 @@ class Planner {
     for (size_t i = 0; i < parts.size(); ++i) plan_.insertions.push_back({parts[i], depths[i], draw_placement(rng_)});
   }
 
-  /// A fact that nobody asks about: what stands out is not always what is wanted.
   void add_distractor() {
-    if (plan_.target < 1024 || rng_.uniform() >= 0.5) return;
-    const Fact fact = facts_.fact(rng_.below(2) == 0);
-    insert(fact.parts, {draw_depth(rng_)});
+    std::vector<std::string> parts;
+    switch (rng_.below(5)) {
+      case 0: parts = facts_.fact(true).parts; break;
+      case 1: parts = facts_.fact(false).parts; break;
+      case 2: parts = facts_.clause().parts; break;
+      default: {
+        const bool speech = rng_.below(3) == 0 && !corpus_.speeches().empty();
+        const auto sentence = draw_sentence(speech ? corpus_.speeches() : corpus_.sentences());
+        if (!sentence) return;
+        sentences_.push_back(*sentence);
+        parts = {std::string(*sentence)};
+      }
+    }
+    insert(parts, {draw_depth(rng_)});
   }
 
   PlannedAsk frame(SynthAsk ask) {

@@ -1,5 +1,6 @@
 #include "synth/questions.h"
 
+#include "synth/grammar.h"
 #include "synth/wording.h"
 
 #include <fmt/format.h>
@@ -172,28 +173,28 @@ Result repeat(sv sentence, sv context, Rng& rng) {
   return QuestionAnswer{phrase(rng, kAsk, key), as_answer(rng, sentence)};
 }
 
-/// "The carriage was stopped by a boy." -> "What was stopped by a boy?"
-Result subject(sv sentence, Rng& rng) {
-  static constexpr auto kVerbs =
-      std::to_array<sv>({"was", "were", "is", "are", "had", "has", "could", "would", "should", "might", "must"});
-  static constexpr auto kPeople =
-      std::to_array<sv>({"He", "She", "They", "We", "Mr.", "Mrs.", "Miss", "Lady", "Sir", "Captain", "Colonel", "Dr."});
-  const Words words = spaced_words(sentence);
-  for (size_t i = 1; i <= 4 && i + 4 < words.size(); ++i) {
-    if (std::find(kVerbs.begin(), kVerbs.end(), words[i]) == kVerbs.end()) continue;
-    const bool person = std::find(kPeople.begin(), kPeople.end(), words[0]) != kPeople.end();
-    if (!person && words[0] != "The" && words[0] != "This" && words[0] != "His" && words[0] != "Her" && words[0] != "Their")
-      return std::nullopt;
-    std::string rest = join(words, i, words.size());
-    rest.pop_back();
-    // A question quotes the sentence; long ones are cut at a comma, where they stay clear.
-    const size_t comma = rest.find_first_of(",;:", 24);
-    if (comma != std::string::npos) rest.resize(comma);
-    const std::string_view who =
-        person ? (rng.below(3) > 0 ? "Who " : "Who or what ") : (rng.below(3) > 0 ? "What " : "Who or what ");
-    return QuestionAnswer{std::string(who) + rest + "?", as_answer(rng, sentence)};
+constexpr double kShortAnswers = 0.1;
+
+/// A question by grammar, answered by the sentence, or now and then by the constituent alone.
+Result by_grammar(Result pair, sv sentence, Rng& rng) {
+  if (!pair || pair->question.size() > 220) return std::nullopt;
+  if (rng.uniform() >= kShortAnswers && quotes_well(pair->question, sentence)) {
+    pair->answer = as_answer(rng, sentence);
+  } else if (rng.below(2) == 0) {
+    pair->answer += '.';
   }
-  return std::nullopt;
+  return pair;
+}
+
+Result speech(sv sentence, sv context, const SynthCorpus& corpus, Rng& rng) {
+  const sv name = sentence.substr(sentence.find_last_of("\"\x9D") + 1);
+  Words words;
+  for (const sv word : rare_words(sentence, 4, corpus)) {
+    if (!contains(name, word)) words.push_back(word);
+  }
+  if (words.size() < 2 || contains(context, words[0])) return std::nullopt;
+  if (words[0].data() > words[1].data()) std::swap(words[0], words[1]);
+  return by_grammar(ask_for_speech(sentence, words[0], words[1], rng), sentence, rng);
 }
 
 Result choice(sv sentence, sv context, const SynthCorpus& corpus, Rng& rng) {
@@ -304,7 +305,11 @@ std::optional<QuestionAnswer> ask_about_sentence(SentenceQuestion kind, std::str
     case SentenceQuestion::kGap: return gap(sentence, corpus, rng);
     case SentenceQuestion::kTwoGaps: return two_gaps(sentence, corpus, rng);
     case SentenceQuestion::kRepeat: return repeat(sentence, context, rng);
-    case SentenceQuestion::kSubject: return subject(sentence, rng);
+    case SentenceQuestion::kSubject: return by_grammar(ask_for_subject(sentence, rng), sentence, rng);
+    case SentenceQuestion::kObject: return by_grammar(ask_for_object(sentence, rng), sentence, rng);
+    case SentenceQuestion::kCircumstance: return by_grammar(ask_for_circumstance(sentence, rng), sentence, rng);
+    case SentenceQuestion::kMainClause: return by_grammar(ask_for_main_clause(sentence, rng), sentence, rng);
+    case SentenceQuestion::kSpeech: return speech(sentence, context, corpus, rng);
     case SentenceQuestion::kChoice: return choice(sentence, context, corpus, rng);
     case SentenceQuestion::kNextWords: return next_words(sentence, context, rng);
   }

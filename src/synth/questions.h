@@ -13,19 +13,23 @@ namespace tenfold {
 
 /// The ways to ask about a sentence that was written into a text it does not come from.
 enum class SentenceQuestion : uint8_t {
-  kBegins,     ///< it begins with ...: write it
-  kEnds,       ///< it ends with ...: write it
-  kGoesOn,     ///< its first half: how does it go on
-  kAbout,      ///< what does the text say about two rare words
-  kMentions,   ///< which sentence mentions these words
-  kGap,        ///< fill in a word
-  kTwoGaps,    ///< write the sentence with its gaps filled
-  kRepeat,     ///< repeat word for word the one with ...
-  kSubject,    ///< who or what ...: its subject taken out
-  kChoice,     ///< which of three sentences is in the text
-  kNextWords,  ///< which words follow ...
+  kBegins,        ///< it begins with ...: write it
+  kEnds,          ///< it ends with ...: write it
+  kGoesOn,        ///< its first half: how does it go on
+  kAbout,         ///< what does the text say about two rare words
+  kMentions,      ///< which sentence mentions these words
+  kGap,           ///< fill in a word
+  kTwoGaps,       ///< write the sentence with its gaps filled
+  kRepeat,        ///< repeat word for word the one with ...
+  kSubject,       ///< who or what ...: its subject taken out (this and the next three by synth/grammar.h)
+  kObject,        ///< by what, from whom ...: what follows a preposition
+  kCircumstance,  ///< when, why, in which case ...: an adverbial clause
+  kMainClause,    ///< what happens when ...: the clause after it
+  kSpeech,        ///< what did she say about ..., who said ...: of a sentence of SynthCorpus::speeches() alone
+  kChoice,        ///< which of three sentences is in the text
+  kNextWords,     ///< which words follow ...
 };
-constexpr int kSentenceQuestions = 11;
+constexpr int kSentenceQuestions = 15;
 
 /// A question about `sentence`, which will stand once in `context` (the text without it). Words and beginnings that also occur in
 /// the context are not used as keys. Nothing when this way of asking does not fit the sentence.

@@ -46,6 +46,8 @@ TEST(CorpusTest, SentencesStandOnTheirOwn) {
   EXPECT_EQ(corpus.count_of("zebra"), 0);
 }
 
+constexpr std::string_view kSpeech = "\"The zebra has eaten every peppermint in the glasshouse again,\" said Mrs. Quickly.";
+
 TEST(QuestionsTest, EveryWayToAskAboutASentence) {
   const SynthCorpus corpus(test::sample_documents(2, 30000));
   const std::string context = corpus.documents()[0].text.substr(0, 10000);
@@ -53,15 +55,14 @@ TEST(QuestionsTest, EveryWayToAskAboutASentence) {
   std::set<std::string> shapes;
   for (uint64_t i = 0; i < 3000; ++i) {
     Rng rng(5, i);
-    const std::string_view sentence = corpus.text_of(rng.pick(corpus.sentences()));
-    if (context.find(sentence) != std::string::npos) continue;
     const auto kind = static_cast<SentenceQuestion>(i % kSentenceQuestions);
+    const std::string_view sentence =
+        kind == SentenceQuestion::kSpeech ? std::string_view(kSpeech) : corpus.text_of(rng.pick(corpus.sentences()));
+    if (context.find(sentence) != std::string::npos) continue;
     const auto pair = ask_about_sentence(kind, sentence, context, corpus, rng);
     if (!pair) continue;
     ++made[i % kSentenceQuestions];
-    // The answer is the sentence, contains it, or is a part of it.
-    EXPECT_TRUE(pair->answer.find(sentence) != std::string::npos || sentence.find(pair->answer) != std::string_view::npos)
-        << pair->answer << " <- " << sentence;
+    EXPECT_TRUE(test::rests_on(pair->answer, std::string(sentence))) << pair->answer << " <- " << sentence;
     EXPECT_EQ(pair->question.find("{x}"), std::string::npos);
     shapes.insert(pair->question.substr(0, 14));
     const bool gap = kind == SentenceQuestion::kGap || kind == SentenceQuestion::kTwoGaps;

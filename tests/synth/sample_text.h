@@ -2,6 +2,7 @@
 
 #include "core/rng.h"
 #include "data/text_corpus.h"
+#include "synth/wording.h"
 
 #include <array>
 #include <cctype>
@@ -69,6 +70,14 @@ inline std::vector<TextDocument> sample_documents(int count, size_t bytes) {
   std::vector<TextDocument> documents;
   for (int i = 0; i < count; ++i) documents.push_back(sample_document(static_cast<uint64_t>(i), bytes));
   return documents;
+}
+
+/// Whether an answer is the sentence, contains it, or is a part of it, but for a capital at its beginning and a full stop at its
+/// end.
+inline bool rests_on(std::string answer, const std::string& sentence) {
+  if (answer.find(sentence) != std::string::npos || sentence.find(answer) != std::string::npos) return true;
+  if (answer.ends_with('.')) answer.pop_back();
+  return sentence.find(answer) != std::string::npos || sentence.find(uncapitalized(answer)) != std::string::npos;
 }
 
 }  // namespace tenfold::test

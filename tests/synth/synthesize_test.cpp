@@ -45,7 +45,7 @@ uint64_t fnv(const std::string& text) {
 TEST_F(SynthesizeTest, GoldenRecord) {
   // A change of this number changes every training set that users made with a seed: it needs a line in the release notes.
   const std::string text = json_of(make(options()).make(3)).dump();
-  EXPECT_EQ(fnv(text), 8403541318768462161U) << text.substr(0, 600);
+  EXPECT_EQ(fnv(text), 2122941912702633395U) << text.substr(0, 600);
 }
 
 TEST_F(SynthesizeTest, RecordsDoNotDependOnHowManyAreMade) {
@@ -128,7 +128,7 @@ TEST_F(SynthesizeTest, FiveHundredRecords) {
       if (ask.kind == AskKind::kPassage) {
         EXPECT_NE(text.find(ask.answer), std::string::npos) << ask.answer;
       } else if (ask.kind == AskKind::kSentence) {
-        EXPECT_TRUE(ask.answer.find(ask.parts[0]) != std::string::npos || ask.parts[0].find(ask.answer) != std::string::npos);
+        EXPECT_TRUE(test::rests_on(ask.answer, ask.parts[0])) << ask.answer << " <- " << ask.parts[0];
         // Once in the text; a question with choices may list it once more before and after it.
         size_t times = 0;
         for (size_t at = text.find(ask.parts[0]); at != std::string::npos; at = text.find(ask.parts[0], at + 1)) ++times;

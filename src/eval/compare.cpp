@@ -35,8 +35,9 @@ double sum_of(const Json& line, const char* key, const std::string& where) {
 }
 
 std::optional<Value> value_of(const Json& line, const std::string& where) {
-  if (line.contains("hit")) return Value{"hit", json_bool_or(line, "hit", false, where) ? 1.0 : 0.0};
+  // Where both are there the score says more: three of four values found are no hit.
   if (line.contains("score")) return Value{"score", json_number(line, "score", where)};
+  if (line.contains("hit")) return Value{"hit", json_bool_or(line, "hit", false, where) ? 1.0 : 0.0};
   if (line.contains("nll_sum") && line.contains("tokens")) {
     const double tokens = sum_of(line, "tokens", where);
     if (tokens <= 0) throw_input("{}: tokens: expected more than 0, got {}", where, tokens);

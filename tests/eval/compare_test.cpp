@@ -69,6 +69,17 @@ TEST_F(Compare, CountsWhatChanged) {
   EXPECT_EQ(same.tasks[0].better, 2);
 }
 
+TEST_F(Compare, TakesTheScoreOfWhatIsNoWholeHit) {
+  write("a", "ruler", {{{"id", "1"}, {"hit", false}, {"score", 0.25}}, {{"id", "2"}, {"hit", true}, {"score", 1.0}}});
+  write("b", "ruler", {{{"id", "1"}, {"hit", false}, {"score", 0.75}}, {{"id", "2"}, {"hit", true}, {"score", 1.0}}});
+  const RunComparison result = compare();
+  const Comparison& c = result.tasks[0];
+  EXPECT_EQ(c.measure, "score");
+  EXPECT_EQ(c.better, 1);
+  EXPECT_EQ(c.worse, 0);
+  EXPECT_DOUBLE_EQ(c.second, 0.875);
+}
+
 TEST_F(Compare, SplitsABenchmarkIntoItsTasksAndTakesLossesAsLessIsBetter) {
   const auto line = [](const std::string& id, const std::string& task, double score) {
     return Json{{"id", id}, {"task", task}, {"score", score}};

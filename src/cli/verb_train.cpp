@@ -1,4 +1,4 @@
-#include "cli/held_needles.h"
+#include "cli/held_checks.h"
 #include "cli/model_support.h"
 #include "cli/run_directory.h"
 #include "cli/train_options.h"
@@ -83,12 +83,12 @@ class TrainVerb final : public Verb {
     note_distillation(context, options.distill);
     decide_steps(options, static_cast<int64_t>(corpus.examples.size()));
     if (!loaded.adapter) loaded.adapter = Adapter::create(*loaded.device, loaded.model, lora_of(lora_), options.seed);
-    std::optional<HeldNeedles> held;
+    std::optional<HeldChecks> held;
     if (held_.wanted()) {
       held.emplace(held_, model_, loaded.model.config(), max_length_, options.steps);
       options.beside = held->buffers(*loaded.device, loaded.model.config(), loaded.adapter->config(), loaded.compute);
-      options.adapter_folder = "adapter-last";
-      context.console.note(fmt::format("{} questions about held needles at each check", held->questions()));
+      if (held->questions() > 0) options.adapter_folder = "adapter-last";
+      context.console.note(fmt::format("at each check: {}", held->text()));
     }
     const TrainSizes sizes = train_sizes(corpus.examples, options, loaded.model.weight_bytes());
     const TrainPlan plan = plan_training(*loaded.device, loaded.model.config(), loaded.adapter->config(), options, sizes);
@@ -187,7 +187,7 @@ class TrainVerb final : public Verb {
   }
 
   int train(Context& context, Trainer& trainer, int64_t from, TrainCallbacks& callbacks,
-            const std::optional<HeldNeedles>& held) const {
+            const std::optional<HeldChecks>& held) const {
     Progress progress(context.console, "training", trainer.total_steps(), "steps");
     progress.update(from);
     int64_t tokens_here = 0;
@@ -200,7 +200,7 @@ class TrainVerb final : public Verb {
     };
     TrainResult result = trainer.run(callbacks);
     progress.finish();
-    if (held && !result.interrupted) {
+    if (held && held->questions() > 0 && !result.interrupted) {
       held->keep_best(out_);
       result.adapter = (fs::path(out_) / "adapter").string();
       report_held(context, *held, result);
@@ -209,7 +209,7 @@ class TrainVerb final : public Verb {
     return result.interrupted ? 128 + context.stop.number() : 0;
   }
 
-  static void report_held(Context& context, const HeldNeedles& held, const TrainResult& result) {
+  static void report_held(Context& context, const HeldChecks& held, const TrainResult& result) {
     const HeldHistory& history = held.history();
     if (result.stopped_early) context.console.note(fmt::format("ended after step {}: {}", result.steps, history.why_done()));
     context.console.note(fmt::format("the adapter is that of step {}, which found {} of {} held needles; {:.0f} s of checks",

@@ -176,11 +176,25 @@ HeldPoint held_point(const Json& line, const std::string& where) {
   return p;
 }
 
-std::vector<TrainPoint> read_train(const std::string& path, std::vector<HeldPoint>& held) {
+HeldLoss held_loss(const Json& line, const std::string& where) {
+  const Json& held = line.at("held_loss");
+  const std::string at = where + ": held_loss";
+  if (!held.is_object()) throw_input("{}: expected an object, got {}", at, held.type_name());
+  HeldLoss p{json_int(line, "step", where), json_number(held, "nll", at), {}};
+  const auto buckets = held.find("by_position");
+  if (buckets == held.end() || !buckets->is_array()) throw_input("{}: by_position: expected a list", at);
+  for (const Json& b : *buckets)
+    p.by_position.emplace_back(json_string(b, "positions", at + ": by_position"), json_number(b, "nll", at + ": by_position"));
+  return p;
+}
+
+/// The steps of metrics.jsonl; its checks go into the run.
+std::vector<TrainPoint> read_train(const std::string& path, RunData& run) {
   std::vector<TrainPoint> points;
   for_each_json_line(path, [&](Json& line, int64_t number) {
     const std::string where = fmt::format("{}:{}", path, number);
-    if (line.contains("held")) held.push_back(held_point(line, where));
+    if (line.contains("held")) run.held.push_back(held_point(line, where));
+    if (line.contains("held_loss")) run.held_loss.push_back(held_loss(line, where));
     if (!line.contains("loss")) return;  // an evaluation on the way
     TrainPoint p;
     p.step = static_cast<double>(json_int(line, "step", where));
@@ -321,7 +335,7 @@ RunData read_run(const std::string& labelled_path) {
     run.config_text = read_text_file((folder / "config.toml").string());
     run.headings = read_headings(run.config_text);
   }
-  if (has_file(folder / "metrics.jsonl")) run.train = read_train((folder / "metrics.jsonl").string(), run.held);
+  if (has_file(folder / "metrics.jsonl")) run.train = read_train((folder / "metrics.jsonl").string(), run);
   if (has_file(folder / "memory.json")) run.planned = read_memory(folder / "memory.json");
   run.evals = read_evals(folder / "eval");
   if (run.train.empty() && run.evals.empty()) {

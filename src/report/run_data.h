@@ -33,6 +33,13 @@ struct HeldPoint {
   std::vector<std::pair<int64_t, double>> by_length;  ///< length, share found
 };
 
+/// The loss on held text at one check on the way (train --held-text).
+struct HeldLoss {
+  int64_t step = 0;
+  double nll = 0;
+  std::vector<std::pair<std::string, double>> by_position;  ///< "1K-2K", mean loss
+};
+
 /// One answered question of a needle or pass key grid.
 struct GridAnswer {
   int64_t length = 0;
@@ -109,6 +116,7 @@ struct RunData {
   std::vector<std::pair<std::string, std::string>> headings;  ///< its "# key: value" lines
   std::vector<TrainPoint> train;
   std::vector<HeldPoint> held;
+  std::vector<HeldLoss> held_loss;
   std::vector<PlannedBytes> planned;  ///< memory.json
   std::vector<EvalData> evals;        ///< by name
 

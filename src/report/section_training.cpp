@@ -148,6 +148,39 @@ void held_chart(Html& html, const std::vector<HeldPoint>& held) {
   draw_chart(html, chart);
 }
 
+/// The loss on held text at each check, at the first positions, the last, and all.
+void held_loss_chart(Html& html, const std::vector<HeldLoss>& held) {
+  if (held.empty()) return;
+  LineChart chart;
+  chart.title = "Held text: loss by step";
+  chart.y_name = "nats per token";
+  chart.x_name = "step";
+  chart.height = 200;
+  ChartSeries all{"all", "line-b", {}};
+  ChartSeries first{"first", "line-c", {}};
+  ChartSeries last{"last", "line-d", {}};
+  for (const HeldLoss& p : held) {
+    const auto step = static_cast<double>(p.step);
+    all.points.push_back({step, p.nll, fmt::format("step {}: {:.4f}", p.step, p.nll)});
+    if (p.by_position.size() < 2) continue;
+    for (auto [series, row] : {std::pair(&first, p.by_position.front()), std::pair(&last, p.by_position.back())})
+      series->points.push_back(
+          {step, row.second, fmt::format("step {}, positions {}: {:.4f}", p.step, range_text(row.first), row.second)});
+  }
+  html.element("h3", "Held text");
+  html.element("p", "The loss on text that is not trained on, by position, measured on the way.", {{"class", "note"}});
+  html.open("div", {{"class", "keys"}}).element("span", "all positions", {{"class", "run-b"}});
+  chart.series.push_back(std::move(all));
+  if (!first.points.empty()) {
+    html.element("span", range_text(held.front().by_position.front().first), {{"class", "run-c"}});
+    html.element("span", range_text(held.front().by_position.back().first), {{"class", "run-d"}});
+    chart.series.push_back(std::move(first));
+    chart.series.push_back(std::move(last));
+  }
+  html.close();
+  draw_chart(html, chart);
+}
+
 void small_charts(Html& html, const std::vector<TrainPoint>& points) {
   html.open("div", {{"class", "charts"}});
   const auto draw = [&](const std::string& name, std::vector<ChartPoint> values, bool from_zero) {
@@ -192,6 +225,7 @@ void write_training_section(Html& html, const RunData& run) {
   html.close();
   loss_chart(html, points);
   held_chart(html, run.held);
+  held_loss_chart(html, run.held_loss);
   small_charts(html, points);
   html.close();
 }

@@ -123,7 +123,10 @@ void write_train(const RunFolders& runs, const std::string& run) {
                        {"best", true},
                        {"by_length", Json::array({{{"length", 1024}, {"hits", 2}, {"total", 4}},
                                                   {{"length", 81920}, {"hits", step - 4}, {"total", 4}}})}};
-    lines += Json{{"step", step}, {"held", held}}.dump() + "\n";
+    const Json loss = {
+        {"nll", 3.25},
+        {"by_position", Json::array({{{"positions", "0-1K"}, {"nll", 3.5}}, {{"positions", "64K-128K"}, {"nll", 3.125}}})}};
+    lines += Json{{"step", step}, {"held", held}, {"held_loss", loss}}.dump() + "\n";
   }
   runs.write(run + "/metrics.jsonl", lines);
   runs.write(run + "/config.toml",
@@ -370,6 +373,8 @@ TEST_F(ReportTest, NamesWhatIsMalformed) {
              "expected 0 to total, got 3 of 2");
   EXPECT_HAS(message("tuned/metrics.jsonl", "{\"step\": 1, \"held\": {\"hits\": 1, \"total\": 2}}\n"),
              "by_length: expected a list");
+  EXPECT_HAS(message("tuned/metrics.jsonl", "{\"step\": 1, \"held_loss\": []}\n"), "held_loss: expected an object");
+  EXPECT_HAS(message("tuned/metrics.jsonl", "{\"step\": 1, \"held_loss\": {\"nll\": 3}}\n"), "by_position: expected a list");
   EXPECT_HAS(message("tuned/metrics.jsonl", "{\"step\": 1, \"loss\": \"x\"}\n"), "loss: expected a number");
   EXPECT_HAS(message("tuned/memory.json", R"({"planned": [{"name": "x"}]})"), "planned[0]: use");
   EXPECT_HAS(error_of([&] { render_report(ReportInputs{{}, ""}); }), "no run directories");

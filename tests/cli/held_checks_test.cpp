@@ -1,5 +1,5 @@
-// Needles looked for while training: what they decide, and that they disturb nothing.
-#include "cli/held_needles.h"
+// Needles looked for and losses measured while training: what they decide, and that they disturb nothing.
+#include "cli/held_checks.h"
 
 #include "cli/process.h"
 #include "cli/tiny_model.h"
@@ -36,8 +36,6 @@ TEST(HeldHistory, StopsWhenAllIsGreenOrNothingGetsBetter) {
   EXPECT_EQ(patient.why_done(), "no more needles found in 2 checks in a row");
   EXPECT_EQ(patient.best_step(), 6);
   EXPECT_EQ(patient.best_hits(), 6);
-  EXPECT_TRUE(patient.has(6));
-  EXPECT_FALSE(patient.has(7));
 
   HeldHistory never(0, 0);
   for (int step = 1; step < 20; ++step) never.add(step, 9, 9);
@@ -48,7 +46,7 @@ TEST(HeldHistory, StopsWhenAllIsGreenOrNothingGetsBetter) {
   EXPECT_EQ(never.best_step(), 20) << "the lost best is not waited for";
 }
 
-class HeldNeedlesTest : public testing::Test {
+class HeldChecksTest : public testing::Test {
  protected:
   void SetUp() override {
     write_tiny_model(model_);
@@ -77,12 +75,17 @@ class HeldNeedlesTest : public testing::Test {
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
+  Words loss() const {
+    return {"--held-text", folder_ / "haystack.txt", "--held-window", "96", "--held-windows", "2", "--held-every", "5"};
+  }
   /// Lines of metrics.jsonl without what depends on the clock: steps, or checks.
   std::vector<std::string> lines(const std::string& out, bool checks) const {
     std::vector<std::string> kept;
     for_each_json_line(folder_ / out + "/metrics.jsonl", [&](Json& line, int64_t) {
-      if (line.contains("held") != checks) return;
-      if (checks) line["held"].erase("seconds");
+      if ((line.contains("held") || line.contains("held_loss")) != checks) return;
+      for (const char* check : {"held", "held_loss"}) {
+        if (line.contains(check)) line[check].erase("seconds");
+      }
       for (const char* field : {"seconds", "tokens_per_second", "peak_bytes"}) line.erase(field);
       kept.push_back(line.dump());
     });
@@ -94,7 +97,7 @@ class HeldNeedlesTest : public testing::Test {
   const std::string model_ = folder_ / "tiny.gguf";
 };
 
-TEST_F(HeldNeedlesTest, TrainingIsTheSameBitForBit) {
+TEST_F(HeldChecksTest, TrainingIsTheSameBitForBit) {
   ASSERT_EQ(run(train("plain")).code, 0);
   const Ended ended = run(train("held", held({"--held-green", "0", "--json"})));
   ASSERT_EQ(ended.code, 0) << ended.err;
@@ -145,7 +148,35 @@ TEST_F(HeldNeedlesTest, TrainingIsTheSameBitForBit) {
   EXPECT_FALSE(fs::exists(folder_ / "held/adapter.new"));
 }
 
-TEST_F(HeldNeedlesTest, GoesOnAfterBeingKilledAsIfNothingHadBeen) {
+TEST_F(HeldChecksTest, MeasuresTheLossOnHeldTextByPosition) {
+  ASSERT_EQ(run(train("plain")).code, 0);
+  const Ended ended = run(train("text", loss()));
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  expect_contains(ended.err, {"at each check: the loss on 2 windows of held text", "step 5: loss on held text", "(0-1K: "});
+  EXPECT_EQ(lines("text", false), lines("plain", false));
+  EXPECT_EQ(weights("text/adapter"), weights("plain/adapter"));
+  EXPECT_FALSE(fs::exists(folder_ / "text/adapter-best")) << "a loss makes no adapter the best";
+  const std::vector<std::string> checks = lines("text", true);
+  ASSERT_EQ(checks.size(), 3U) << "steps 5, 10 and the last, 12";
+  // It is the model as it is at that step: eval ppl with the final adapter says the same.
+  ASSERT_EQ(run({"eval", "ppl", "--model", model_, "--adapter", folder_ / "text/adapter", "--text", folder_ / "haystack.txt",
+                 "--window", "96", "--windows", "2", "--out", folder_ / "text", "--threads", "1"})
+                .code,
+            0);
+  const Json last = parse_json(checks.back(), "check");
+  const Json after = parse_json(contents_of(folder_ / "text/eval/ppl/metrics.json"), "metrics");
+  EXPECT_EQ(last["step"], 12);
+  EXPECT_EQ(last["held_loss"]["nll"], after["nll"]);
+  EXPECT_EQ(last["held_loss"]["tokens"], after["tokens"]);
+  EXPECT_EQ(last["held_loss"]["by_position"], after["by_position"]);
+
+  const Ended other = run(train("text", {"--held-text", folder_ / "haystack.txt", "--held-window", "64"}));
+  EXPECT_EQ(other.code, 2);
+  expect_contains(other.err, {"the run's checks read other text", "--held-window"});
+}
+
+TEST_F(HeldChecksTest, GoesOnAfterBeingKilledAsIfNothingHadBeen) {
+  const auto held = [&] { return this->held({"--held-text", folder_ / "haystack.txt", "--held-window", "96"}); };
   ASSERT_EQ(run(train("whole", held())).code, 0);
   for (const int number : {SIGKILL, SIGTERM}) {
     // Stopped soon after the first check, so that the history has to be read again.
@@ -164,7 +195,7 @@ TEST_F(HeldNeedlesTest, GoesOnAfterBeingKilledAsIfNothingHadBeen) {
   }
 }
 
-TEST_F(HeldNeedlesTest, EndsEarlyAndStaysEnded) {
+TEST_F(HeldChecksTest, EndsEarlyAndStaysEnded) {
   folder_.write("held/a.json", Json({{"description", "Find it.\n"},
                                      {"needle", " It runs on oil. "},
                                      {"question", "\nWhat?"},
@@ -190,14 +221,19 @@ TEST_F(HeldNeedlesTest, EndsEarlyAndStaysEnded) {
   expect_contains(other.err, {"the run's checks asked other questions", "--held-depths"});
 }
 
-TEST_F(HeldNeedlesTest, SaysWhatIsWrong) {
+TEST_F(HeldChecksTest, SaysWhatIsWrong) {
   const auto message = [&](const Words& words) {
     const Ended ended = run(train("wrong", words));
     EXPECT_EQ(ended.code, 2) << ended.err;
     return ended.err;
   };
   expect_contains(message({"--held-needles", folder_ / "held"}), {"--held-haystack PATH is missing"});
-  expect_contains(message({"--held-patience", "3"}), {"--held-patience: there are no --held-needles"});
+  expect_contains(message({"--held-patience", "3"}), {"--held-patience: there is no --held-needles PATH for it"});
+  expect_contains(message({"--held-every", "3"}), {"--held-every: there is no --held-needles or --held-text PATH for it"});
+  expect_contains(message({"--held-window", "64"}), {"--held-window: there is no --held-text PATH for it"});
+  expect_contains(message({"--held-text", folder_ / "haystack.txt", "--held-windows", "0"}),
+                  {"--held-windows: expected 1 or more, got 0"});
+  expect_contains(message({"--held-text", folder_ / "nowhere.txt"}), {"nowhere.txt"});
   expect_contains(message(held({"--held-every", "-1"})), {"--held-every: expected 0 or more, got -1"});
   expect_contains(message(held({"--held-depths", "101"})), {"--held-depths: expected 0 to 100, got 101"});
   expect_contains(message(held({"--held-lengths", "8"})), {"eval needle"});

@@ -1,5 +1,6 @@
 # The CUDA part: every cuda/ folder in one shared library that the program opens at run time. It is built where the toolkit, cuDNN and the
 # headers of cudnn-frontend are (dev/install cuda fetches those); elsewhere the rest of the house builds without it.
+option(TENFOLD_EVERY_LANE_ARRIVES "Hand over in shared memory so that compute-sanitizer's racecheck can follow; slower" OFF)
 option(TENFOLD_CUDA "Build libtenfold_cuda.so where the CUDA toolkit, cuDNN 9 and cudnn-frontend are found" ON)
 set(TENFOLD_CUDA_ARCHITECTURES "90" CACHE STRING "GPU targets; a release takes 80;86;89;90;100;120")
 set(TENFOLD_CUDA_FOUND OFF)
@@ -38,6 +39,7 @@ function(tenfold_cuda_library)
                                              ${CUDNN_LIBRARY})
   target_include_directories(tenfold_cuda SYSTEM PRIVATE ${CUDNN_INCLUDE} ${CUDNN_FRONTEND_INCLUDE} ${CUDAToolkit_INCLUDE_DIRS})
   target_compile_options(tenfold_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -lineinfo -DFMT_USE_CONSTEXPR=1>)
+  target_compile_definitions(tenfold_cuda PRIVATE $<$<BOOL:${TENFOLD_EVERY_LANE_ARRIVES}>:TENFOLD_EVERY_LANE_ARRIVES>)
   # Host code that builds cuDNN's graphs: optimising its headers takes minutes and saves nothing.
   set_source_files_properties(${CMAKE_SOURCE_DIR}/src/ops/cuda/attention_cudnn.cpp PROPERTIES COMPILE_OPTIONS -O1)
   set_target_properties(tenfold_cuda PROPERTIES CXX_VISIBILITY_PRESET hidden INSTALL_RPATH "$ORIGIN")

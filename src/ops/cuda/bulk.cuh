@@ -35,6 +35,14 @@ __device__ inline void arrive(Barrier& barrier) {
 #endif
 }
 
+/// Lanes that arrive for their warp, behind a __syncwarp: one. racecheck does not follow what the others wrote through that; where
+/// TENFOLD_EVERY_LANE_ARRIVES is set (CMake), each arrives for itself, so that it sees the same hand-overs, more slowly.
+#ifdef TENFOLD_EVERY_LANE_ARRIVES
+constexpr uint32_t kArrivingLanes = 32;
+#else
+constexpr uint32_t kArrivingLanes = 1;
+#endif
+
 /// Arrives and announces so many bytes of copies.
 __device__ inline void arrive_expecting(Barrier& barrier, uint32_t bytes) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900

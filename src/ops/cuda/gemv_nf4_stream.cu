@@ -180,7 +180,7 @@ __device__ inline void restore_scales(const Team& team, const float* nested_code
       }
     }
     __syncwarp();
-    if (thread % 32 == 0) arrive(team.barriers.scales_full[ring.slot]);
+    if (thread % 32 < kArrivingLanes) arrive(team.barriers.scales_full[ring.slot]);
     ring.advance(layout.scale_slots);
   }
 }
@@ -263,13 +263,13 @@ __device__ inline void multiply_tiles(const Team& team, uint32_t warp, uint32_t 
         scales += kWarps * 4 * kRows;
       }
       __syncwarp();
-      if (lane == 0) arrive(team.barriers.stage_empty[stage.slot]);
+      if (lane < kArrivingLanes) arrive(team.barriers.stage_empty[stage.slot]);
       stage.advance(layout.stages);
     }
     wait(team.barriers.sums_empty[n & 1U], (n >> 1 & 1U) ^ 1U);
     put_sums(team.sums(n), static_cast<int>(warp), static_cast<int>(lane), total);
     __syncwarp();
-    if (lane == 0) {
+    if (lane < kArrivingLanes) {
       arrive(team.barriers.scales_empty[slot.slot]);
       arrive(team.barriers.sums_full[n & 1U]);
     }
@@ -301,7 +301,7 @@ __device__ inline void finish_tiles(const Team& team, uint32_t begin, uint32_t s
 #pragma unroll
       for (int half = 0; half < 2; ++half) y[half] += sums[i][lane / kWidth + 8 * half][column];
     __syncwarp();
-    if (lane == 0) arrive(team.barriers.sums_empty[n & 1U]);
+    if (lane < kArrivingLanes) arrive(team.barriers.sums_empty[n & 1U]);
 #pragma unroll
     for (int half = 0; half < 2; ++half) y[half] = with_terms(task, *part[half], terms[half], y[half]);
     if (task.gated) {
@@ -328,11 +328,11 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) {
     for (Barriers& b : head.barriers) {
       for (Barrier& full : b.stage_full) init(full, 1);
-      for (Barrier& empty : b.stage_empty) init(empty, kWarps);
-      for (Barrier& full : b.scales_full) init(full, kScalers);
-      for (Barrier& empty : b.scales_empty) init(empty, kWarps);
-      for (Barrier& full : b.sums_full) init(full, kWarps);
-      for (Barrier& empty : b.sums_empty) init(empty, 1);
+      for (Barrier& empty : b.stage_empty) init(empty, kWarps * kArrivingLanes);
+      for (Barrier& full : b.scales_full) init(full, kScalers * kArrivingLanes);
+      for (Barrier& empty : b.scales_empty) init(empty, kWarps * kArrivingLanes);
+      for (Barrier& full : b.sums_full) init(full, kWarps * kArrivingLanes);
+      for (Barrier& empty : b.sums_empty) init(empty, kArrivingLanes);
     }
     publish_barriers();
   }

@@ -35,8 +35,8 @@ __device__ inline void arrive(Barrier& barrier) {
 #endif
 }
 
-/// Lanes that arrive for their warp, behind a __syncwarp: one. racecheck does not follow what the others wrote through that; where
-/// TENFOLD_EVERY_LANE_ARRIVES is set (CMake), each arrives for itself, so that it sees the same hand-overs, more slowly.
+/// Lanes that arrive for their warp, behind a __syncwarp: one. racecheck does not follow what the others wrote through that;
+/// where TENFOLD_EVERY_LANE_ARRIVES is set (CMake), each arrives for itself, so that it sees the same hand-overs, more slowly.
 #ifdef TENFOLD_EVERY_LANE_ARRIVES
 constexpr uint32_t kArrivingLanes = 32;
 #else

@@ -130,6 +130,7 @@ struct Bench {
     for (int64_t p = 0; p < count; ++p)
       kernels.pack(cpu::source_of(q.view), false, {p * wide, wide, 0, k},
                    static_cast<std::byte*>(panels.data()) + p * kernels.panel_bytes(k, wide));
+    const cpu::KernelScope use(kernels);
     const auto alone = time(rounds, true, [&] {
       for (int64_t row = 0; row < t; row += kernels.max_rows(kernels.max_vectors))
         for (int64_t p = 0; p < count; ++p) {

@@ -4,7 +4,9 @@
 set(TENFOLD_ISA_avx2 "-O3;-mavx2;-mfma;-mf16c;-mbmi2")
 set(TENFOLD_ISA_avx512 "-O3;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mf16c;-mbmi2")
 set(TENFOLD_ISA_avx512_bf16 "${TENFOLD_ISA_avx512};-mavx512bf16")
-foreach(isa avx2 avx512 avx512_bf16)
+# AMX is written in assembler: the compiler needs no word for it.
+set(TENFOLD_ISA_amx_bf16 "${TENFOLD_ISA_avx512_bf16}")
+foreach(isa avx2 avx512 avx512_bf16 amx_bf16)
   file(GLOB isa_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/ops/cpu/isa/*_${isa}.cpp)
   # GCC 12 takes the undefined operand inside its own AVX-512 intrinsics for a mistake of ours.
   set_source_files_properties(${isa_sources} PROPERTIES COMPILE_OPTIONS "${TENFOLD_ISA_${isa}};-Wno-conversion;-Wno-maybe-uninitialized;-Wno-uninitialized")

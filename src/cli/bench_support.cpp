@@ -3,6 +3,7 @@
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/rng.h"
+#include "core/stopwatch.h"
 #include "format/names.h"
 #include "ops/attention.h"
 #include "ops/backend.h"
@@ -11,7 +12,6 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <chrono>
 #include <cmath>
 #include <functional>
 #include <numeric>
@@ -21,10 +21,10 @@ namespace {
 
 double seconds_of(Device& device, const std::function<void()>& work) {
   device.synchronize();
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   work();
   device.synchronize();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return watch.seconds();
 }
 
 /// Values of random signs near 1/2: zeros would run faster than any data does.
@@ -173,11 +173,11 @@ void measure_memory(Ceilings& ceilings, Device& device) {
   const std::vector<uint64_t> words(static_cast<size_t>(kWords), 1);
   uint64_t total = 0;
   for (int repeat = 0; repeat < 4; ++repeat) {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     uint64_t sum = 0;
 #pragma omp parallel for reduction(+ : sum) num_threads(threads) schedule(static)
     for (int64_t i = 0; i < kWords; ++i) sum += words[static_cast<size_t>(i)];
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double seconds = watch.seconds();
     total += sum;
     ceilings.gigabytes = std::max(ceilings.gigabytes, static_cast<double>(kWords) * 8e-9 / seconds);
   }

@@ -3,6 +3,7 @@
 #include "cli/eval_support.h"
 
 #include "core/error.h"
+#include "core/stopwatch.h"
 #include "data/files.h"
 #include "eval/answer_task.h"
 #include "eval/needle.h"
@@ -12,7 +13,6 @@
 #include "format/mapped_file.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <utility>
@@ -41,10 +41,6 @@ std::string hash_of_prompts(const Questions& questions, const PromptOf& prompt_o
     all.insert(all.end(), prompt.begin(), prompt.end());
   }
   return hash_of_ids(all);
-}
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 /// Replaces folder `to` by `from`.
@@ -239,7 +235,7 @@ std::optional<StepCheck> HeldChecks::check(int64_t step, const LoadedModel& load
 }
 
 bool HeldChecks::measure_loss(int64_t step, Json& line, Console& console, const std::function<bool()>& should_stop) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   SessionModel model(*session_);
   const PerplexityResult result = run_perplexity(model, *texts_, {}, {{}, should_stop});
   if (result.run.interrupted) return false;
@@ -248,17 +244,17 @@ bool HeldChecks::measure_loss(int64_t step, Json& line, Console& console, const 
   for (const Json& bucket : buckets)
     text += fmt::format("{}{}: {:.4f}", text.empty() ? "" : ", ", bucket["positions"].get<std::string>(),
                         bucket["nll"].get<double>());
-  console.note(fmt::format("step {}: loss on held text {:.4f} ({}), {:.1f} s", step, result.nll, text, seconds_since(start)));
+  console.note(fmt::format("step {}: loss on held text {:.4f} ({}), {:.1f} s", step, result.nll, text, watch.seconds()));
   line["held_loss"] = {{"grid", texts_hash_},
                        {"nll", result.nll},
                        {"tokens", result.tokens},
-                       {"seconds", seconds_since(start)},
+                       {"seconds", watch.seconds()},
                        {"by_position", buckets}};
   return true;
 }
 
 bool HeldChecks::look_for_needles(int64_t step, Json& line, Console& console, const std::function<bool()>& should_stop) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   SessionModel model(*session_);
   const Decoding decoding = {options_.max_new_tokens, stop_ids_, clean_up_};
   std::map<int64_t, std::pair<int64_t, int64_t>> by_length;  // hits, questions
@@ -287,7 +283,7 @@ bool HeldChecks::look_for_needles(int64_t step, Json& line, Console& console, co
     lengths.push_back({{"length", length}, {"hits", count.first}, {"total", count.second}});
     text += fmt::format("{}{}: {}/{}", text.empty() ? "" : ", ", length, count.first, count.second);
   }
-  const double seconds = seconds_since(start);
+  const double seconds = watch.seconds();
   console.note(fmt::format("step {}: {} of {} held needles ({}){}, {:.1f} s", step, hits, questions(), text,
                            best ? ", the best so far" : "", seconds));
   line["held"] = {{"grid", hash_},      {"hits", hits},         {"total", questions()}, {"best", best},

@@ -1,5 +1,6 @@
 #include "cli/verb.h"
 #include "core/error.h"
+#include "core/stopwatch.h"
 #include "device/device.h"
 #include "format/names.h"
 #include "ops/cpu_features.h"
@@ -173,7 +174,7 @@ std::vector<std::string> shell_words(std::string_view line, std::string_view whe
 
 int run_program(const std::vector<std::string>& words, Console& console, const StopSignal& stop,
                 std::unique_ptr<LoadedModel>* kept_model) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   spdlog::set_default_logger(std::make_shared<spdlog::logger>("tenfold", std::make_shared<ConsoleSink>(console)));
   const auto verbs = make_verbs();
   if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
@@ -201,7 +202,7 @@ int run_program(const std::vector<std::string>& words, Console& console, const S
   Context context{console, stop, common, table, verb->name(), command, Json::object(), kept_model};
   if (common.dry_run) console.print(fmt::format("# {}\n{}", context.command_line, table.resolved()));
   const int code = verb->run(context);
-  if (common.json) print_summary(context, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  if (common.json) print_summary(context, watch.seconds());
   return code;
 }
 

@@ -5,22 +5,18 @@
 #include "cli/verbs.h"
 
 #include "core/error.h"
+#include "core/stopwatch.h"
 #include "infer/session.h"
 #include "ops/adamw.h"
 #include "ops/backend.h"
 #include "ops/cpu_features.h"
 #include "train/trainer.h"
 
-#include <chrono>
-
 namespace tenfold::cli {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 /// Attention alone is measured at most at this length: beyond it takes minutes, and the rate has long stopped growing.
 constexpr int64_t kLongestAlone = 131072;
-
-double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 class BenchCeilingsVerb final : public Verb {
  public:
@@ -137,10 +133,10 @@ class BenchStepVerb final : public Verb {
     for (int64_t i = options_.warm_up ? 0 : 1; i <= options_.repeats; ++i) {
       if (i == 1) trainer.profile().clear();
       if (gpu && i == 0) before = plans_made(*loaded.device);
-      const auto start = Clock::now();
+      const Stopwatch watch;
       trainer.forward_backward({&record, 1}, 0);
       trainer.update(/*learning_rate=*/0, 0);  // every repeat sees the same weights
-      if (i > 0) seconds.push_back(since(start));
+      if (i > 0) seconds.push_back(watch.seconds());
       progress.update(i + 1);
     }
     progress.finish();
@@ -224,9 +220,9 @@ class BenchPrefillVerb final : public Verb {
       std::vector<int32_t> ids = bench_ids(config, length, static_cast<uint64_t>(i));
       ids.front() = static_cast<int32_t>(i % config.vocabulary);  // no common beginning, so nothing is reused
       if (i == 1) session.profile().clear();
-      const auto start = Clock::now();
+      const Stopwatch watch;
       session.prefill(ids);
-      if (i > 0) seconds.push_back(since(start));
+      if (i > 0) seconds.push_back(watch.seconds());
     }
     measure_products(ceilings, *loaded.device, loaded.compute);
     BenchRow row;
@@ -284,9 +280,9 @@ class BenchDecodeVerb final : public Verb {
     std::vector<double> seconds;
     for (int64_t i = options_.warm_up ? 0 : 1; i <= options_.repeats; ++i) {
       session.prefill(ids);
-      const auto start = Clock::now();
+      const Stopwatch watch;
       for (int64_t t = 0; t < new_tokens_; ++t) session.decode_greedy(ids[static_cast<size_t>(t % length)]);
-      if (i > 0) seconds.push_back(since(start) / static_cast<double>(new_tokens_));
+      if (i > 0) seconds.push_back(watch.seconds() / static_cast<double>(new_tokens_));
     }
     const double each = median(seconds);
     // What one token must read: every weight, and the keys and values of half of the new tokens and all of the context.
@@ -333,9 +329,9 @@ class BenchTokenizeVerb final : public Verb {
     size_t tokens = 0;
     for (int64_t i = 0; i <= repeats_; ++i) {
       tokens = 0;
-      const auto start = Clock::now();
+      const Stopwatch watch;
       for (const std::string& text : texts) tokens += tokenizer.encode(text).size();
-      if (i > 0) seconds.push_back(since(start));
+      if (i > 0) seconds.push_back(watch.seconds());
     }
     const double each = median(seconds);
     context.console.line(fmt::format("{} bytes, {} tokens  {:.4f} s  {:.2f} MB/s  {:.0f} tokens/s", bytes, tokens, each,

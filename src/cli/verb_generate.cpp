@@ -3,9 +3,8 @@
 #include "cli/verbs.h"
 
 #include "core/error.h"
+#include "core/stopwatch.h"
 #include "infer/session.h"
-
-#include <chrono>
 
 namespace tenfold::cli {
 namespace {
@@ -67,9 +66,9 @@ class GenerateVerb final : public Verb {
   static double prefill(Session& session, const std::vector<int32_t>& ids, Console& console) {
     Progress progress(console, "reading", static_cast<int64_t>(ids.size()), "tokens");
     progress.update(0);
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     session.prefill(ids, [&](int64_t done, int64_t) { progress.update(done); });
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return watch.seconds();
   }
 
   int answer(Context& context, Session& session, const Tokenizer& tokenizer, const std::vector<int32_t>& ids,

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "format/gguf.h"
 #include "infer/session.h"
+#include "ops/cpu_features.h"
 
 #include <array>
 #include <cmath>
@@ -18,10 +19,17 @@ struct MeasuredShare {
   double length;
   double share;
 };
-// Shares of oneDNN's ceiling that `bench prefill` and `bench step` reached in one run: SmolLM2-135M, two cores with AVX-512 BF16
-// (README.md, How fast). They predict; on another CPU or with another model only the bench itself can tell.
-constexpr std::array<MeasuredShare, 3> kPrefillShares = {{{512, 0.72}, {2048, 0.66}, {8192, 0.71}}};
-constexpr std::array<MeasuredShare, 3> kStepShares = {{{512, 0.77}, {2048, 0.66}, {8192, 0.54}}};
+struct MeasuredShares {
+  std::array<MeasuredShare, 3> prefill;
+  std::array<MeasuredShare, 3> step;
+};
+// Shares of oneDNN's ceiling that `bench prefill` and `bench step` reached in one run: SmolLM2-135M, two cores (README.md, How
+// fast). They predict; on another CPU or with another model only the bench itself can tell.
+constexpr MeasuredShares kVectorShares = {{{{512, 0.72}, {2048, 0.66}, {8192, 0.71}}},
+                                          {{{512, 0.77}, {2048, 0.66}, {8192, 0.54}}}};
+constexpr MeasuredShares kTileShares = {{{{512, 0.30}, {2048, 0.27}, {8192, 0.21}}}, {{{512, 0.22}, {2048, 0.22}, {8192, 0.18}}}};
+
+const MeasuredShares& measured_shares() { return ops::cpu_isa() == ops::CpuIsa::kAmxBf16 ? kTileShares : kVectorShares; }
 
 /// Linear in the logarithm of the length; beyond what was measured, the nearest measurement.
 double predicted_share(std::span<const MeasuredShare> measured, int64_t length) {
@@ -140,7 +148,7 @@ class PlanVerb final : public Verb {
 
   void print_time(Context& context, const ModelConfig& config, int64_t length, double gflops) const {
     const double flops = infer_ ? prefill_flops(config, length) : step_flops(config, lora_of(lora_), length, head_rows(length));
-    const double share = predicted_share(infer_ ? kPrefillShares : kStepShares, length);
+    const double share = predicted_share(infer_ ? measured_shares().prefill : measured_shares().step, length);
     const double seconds = flops / (gflops * 1e9 * share);
     context.console.line(
         fmt::format("{:.2f} TFLOP; at {:.0f} % of this machine's {:.0f} GFLOP/s (the share that bench {} measured for the "

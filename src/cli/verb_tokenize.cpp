@@ -2,8 +2,7 @@
 #include "cli/verbs.h"
 
 #include "core/error.h"
-
-#include <chrono>
+#include "core/stopwatch.h"
 
 namespace tenfold::cli {
 namespace {
@@ -34,9 +33,9 @@ class TokenizeVerb final : public Verb {
     Json files = Json::array();
     for (const std::string& path : text_) {
       const std::string text = read_text(path);
-      const auto start = std::chrono::steady_clock::now();
+      const Stopwatch watch;
       const std::vector<int32_t> ids = tokenizer.encode(text, options);
-      const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      const double seconds = watch.seconds();
       const auto count = static_cast<int64_t>(ids.size());
       tokens += count;
       files.push_back({{"path", path}, {"bytes", text.size()}, {"tokens", count}, {"seconds", seconds}});

@@ -1,10 +1,10 @@
 #include "eval/perplexity.h"
 
 #include "core/error.h"
+#include "core/stopwatch.h"
 #include "data/text_corpus.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <iterator>
 #include <map>
@@ -373,9 +373,9 @@ PerplexityResult run_perplexity(LanguageModel& model, const PerplexityTask& task
   }
   const AskFunction ask = [&](const EvalQuestion& question, EvalTiming& timing) {
     const auto i = static_cast<size_t>(&question - task.questions.data());
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     const std::vector<float> nll = model.score(question.prompt);
-    timing.prefill_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    timing.prefill_seconds = watch.seconds();
     return score_window(task.windows[i], task.options.paired, task.has_bos, nll, task.tokens_needed(), question.id);
   };
   EvalRunOptions run_options = options;

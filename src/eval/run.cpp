@@ -1,12 +1,12 @@
 #include "eval/run.h"
 
 #include "core/error.h"
+#include "core/stopwatch.h"
 #include "eval/metrics/numbers.h"
 #include "format/atomic_file.h"
 #include "format/mapped_file.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -137,14 +137,14 @@ class Speedometer {
     tokens_left_ -= tokens;
   }
   void fill(EvalProgress& progress) const {
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    const double seconds = watch_.seconds();
     if (tokens_ == 0 || seconds <= 0) return;
     progress.tokens_per_second = static_cast<double>(tokens_) / seconds;
     progress.seconds_left = static_cast<double>(tokens_left_) / progress.tokens_per_second;
   }
 
  private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  Stopwatch watch_;
   int64_t tokens_ = 0;
   int64_t tokens_left_ = 0;
 };

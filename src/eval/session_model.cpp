@@ -1,7 +1,8 @@
 #include "eval/session_model.h"
 
+#include "core/stopwatch.h"
+
 #include <algorithm>
-#include <chrono>
 
 namespace tenfold {
 
@@ -14,12 +15,12 @@ std::vector<GenerateResult> SessionModel::generate_together(std::span<const std:
 }
 
 NextLogits SessionModel::next_logits(std::span<const int32_t> prompt) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   NextLogits next;
   next.reused_tokens = session_.reusable(prompt);
   const std::span<const float> logits = session_.prefill(prompt);
   next.logits.assign(logits.begin(), logits.end());
-  next.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  next.seconds = watch.seconds();
   return next;
 }
 

@@ -3,6 +3,7 @@
 #include "core/checked.h"
 #include "core/error.h"
 #include "core/rng.h"
+#include "core/stopwatch.h"
 #include "model/block.h"
 #include "model/decode.h"
 #include "ops/attention.h"
@@ -14,7 +15,6 @@
 #include "ops/rope.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
 #include <numeric>
@@ -28,9 +28,6 @@ namespace {
 constexpr int64_t kLeastChunk = 16;
 /// Rows of the head at a time when every position is scored.
 constexpr int64_t kScoreRows = 512;
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 int64_t prefill_rows(const Device& device, const SessionOptions& o) {
   return o.prefill_chunk > 0 ? o.prefill_chunk : device.prefill_rows();
@@ -391,11 +388,11 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_ne
   impl_->check_room(prompt, max_new_tokens);
   GenerateResult result;
   result.prompt_tokens = static_cast<int64_t>(prompt.size());
-  auto start = Clock::now();
+  Stopwatch watch;
   result.reused_tokens = reusable(prompt);
   const std::span<const float> logits = prefill(prompt);
-  result.prefill_seconds = seconds_since(start);
-  start = Clock::now();
+  result.prefill_seconds = watch.seconds();
+  watch = Stopwatch();
   // The decoded tokens are not prompt: they leave the cache, so that a later prompt reuses only what was read as one.
   int32_t id = 0;
   for (int64_t i = 0; i < max_new_tokens; ++i) {
@@ -412,7 +409,7 @@ GenerateResult Session::generate(std::span<const int32_t> prompt, int64_t max_ne
     if (on_token && !on_token(id)) break;
   }
   impl_->forget_after(result.prompt_tokens);
-  result.decode_seconds = seconds_since(start);
+  result.decode_seconds = watch.seconds();
   return result;
 }
 
@@ -440,13 +437,13 @@ std::vector<GenerateResult> Session::generate_together(std::span<const std::span
       results.resize(i);
       break;
     }
-    const auto start = Clock::now();
+    const Stopwatch watch;
     const auto sequence = static_cast<int64_t>(i);
     results[i].prompt_tokens = std::ssize(prompts[i]);
     results[i].reused_tokens = impl_->take_beginning(sequence, prompts[i]);
     impl_->feed(sequence, prompts[i], results[i].reused_tokens, /*want_logits=*/true, {}, {});
     const std::span<const float> logits = impl_->fetch_logits();
-    results[i].prefill_seconds = seconds_since(start);
+    results[i].prefill_seconds = watch.seconds();
     if (max_new_tokens > 0) take(sequence, sample(logits, {}, 0));
   }
   while (!writing.empty()) {
@@ -454,11 +451,11 @@ std::vector<GenerateResult> Session::generate_together(std::span<const std::span
     const std::vector<int32_t> before = std::exchange(last, {});
     const auto most = static_cast<size_t>(rows_at_once(impl_->options));
     for (size_t first = 0; first < all.size(); first += most) {
-      const auto start = Clock::now();
+      const Stopwatch watch;
       const std::span<const int64_t> sequences = std::span(all).subspan(first, std::min(most, all.size() - first));
       impl_->read_together(sequences, std::span(before).subspan(first, sequences.size()));
       const std::vector<int32_t> ids = impl_->most_likely(std::ssize(sequences));
-      const double share = seconds_since(start) / static_cast<double>(sequences.size());
+      const double share = watch.seconds() / static_cast<double>(sequences.size());
       for (size_t i = 0; i < sequences.size(); ++i) {
         results[static_cast<size_t>(sequences[i])].decode_seconds += share;
         take(sequences[i], ids[i]);

@@ -8,7 +8,7 @@
 namespace tenfold::ops {
 
 /// The instruction set that the CPU kernels use, capped by what oneDNN may use (ONEDNN_MAX_CPU_ISA), so that both agree.
-enum class CpuIsa : uint8_t { kGeneric, kAvx2, kAvx512, kAvx512Bf16 };
+enum class CpuIsa : uint8_t { kGeneric, kAvx2, kAvx512, kAvx512Bf16, kAmxBf16 };
 
 CpuIsa cpu_isa();
 std::string_view name_of(CpuIsa isa);

@@ -2,6 +2,7 @@
 
 #include "core/checked.h"
 #include "core/rng.h"
+#include "core/stopwatch.h"
 #include "data/batch_order.h"
 #include "format/atomic_file.h"
 #include "format/json.h"
@@ -19,7 +20,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -61,10 +61,6 @@ struct RecordWork {
 
   int64_t tokens() const { return static_cast<int64_t>(example->ids.size()); }
 };
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 }  // namespace
 
@@ -202,7 +198,7 @@ struct Trainer::Impl {
   }
 
   StepMetrics forward_backward(std::span<const int64_t> records, int64_t at_step) {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     step = at_step;
     gradients.fill_zero();
     std::vector<RecordWork> works = works_of(records, at_step);
@@ -240,7 +236,7 @@ struct Trainer::Impl {
       distill(at_step, metrics);
       metrics.loss += options.distill.weight * metrics.distill_loss;
     }
-    metrics.seconds = seconds_since(start);
+    metrics.seconds = watch.seconds();
     return metrics;
   }
 
@@ -385,7 +381,7 @@ struct Trainer::Impl {
     make_directories(options.out);
     if (step == 0) cut_metrics(0);
     TrainResult result;
-    const auto start = Clock::now();
+    const Stopwatch watch;
     {
       LineAppender lines(options.out + "/metrics.jsonl");
       if (step > 0) check(callbacks, lines, result);  // its line may be what the stop cut off
@@ -401,7 +397,7 @@ struct Trainer::Impl {
         if (options.checkpoint_every > 0 && step % options.checkpoint_every == 0 && step < steps) save(callbacks);
       }
     }
-    result.seconds = seconds_since(start) - result.check_seconds;
+    result.seconds = watch.seconds() - result.check_seconds;
     result.stopped_early = !result.interrupted && step < steps;
     save(callbacks);
     result.steps = step;
@@ -417,7 +413,7 @@ struct Trainer::Impl {
   /// What the caller evaluates after a step.
   void check(const TrainCallbacks& callbacks, LineAppender& lines, TrainResult& result) {
     if (!callbacks.check) return;
-    const auto start = Clock::now();
+    const Stopwatch watch;
     if (const std::optional<StepCheck> outcome = callbacks.check(step)) {
       if (outcome->interrupted) {
         result.interrupted = true;
@@ -426,11 +422,11 @@ struct Trainer::Impl {
         if (outcome->checkpoint) save(callbacks);
       }
     }
-    result.check_seconds += seconds_since(start);
+    result.check_seconds += watch.seconds();
   }
 
   StepMetrics one_step() {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     const int64_t at = step;
     const std::vector<int64_t> records = order.batch(at);
     StepMetrics metrics = forward_backward(records, at);
@@ -447,7 +443,7 @@ struct Trainer::Impl {
     last_loss = metrics.loss;
     metrics.step = step;
     metrics.total_tokens = tokens;
-    metrics.seconds = seconds_since(start);
+    metrics.seconds = watch.seconds();
     metrics.peak_bytes = peak_resident_bytes();
     return metrics;
   }

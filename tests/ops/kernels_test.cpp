@@ -25,6 +25,7 @@ std::vector<const cpu::GemmKernels*> all_gemm_kernels() {
   if (ops::cpu_isa() >= CpuIsa::kAvx2) out.push_back(&cpu::gemm_kernels_avx2());
   if (ops::cpu_isa() >= CpuIsa::kAvx512) out.push_back(&cpu::gemm_kernels_avx512());
   if (ops::cpu_isa() >= CpuIsa::kAvx512Bf16) out.push_back(&cpu::gemm_kernels_avx512_bf16());
+  if (ops::cpu_isa() >= CpuIsa::kAmxBf16) out.push_back(&cpu::gemm_kernels_amx_bf16());
   return out;
 }
 
@@ -62,6 +63,7 @@ void check_tiles(const cpu::GemmKernels& kernels, int vectors, int rows, bool f3
   tile.out = f32_out ? static_cast<void*>(out32.data()) : out.data();
   tile.out_stride = cols + 2;
   tile.out_bf16 = !f32_out && kernels.dtype == DType::kBF16;
+  const cpu::KernelScope use(kernels);
   kernels.tile(tile);
   std::vector<double> expected, tolerance;
   for (int64_t i = 0; i < rows; ++i)
@@ -111,32 +113,57 @@ TEST(Kernels, TilesOfEveryShape) {
                                         : check_tiles<bf16>(*kernels, vectors, rows, f32_out);
 }
 
-TEST(Kernels, PanelsServeAsRowsWhenReadByColumns) {
-  // a^T b from two packed panels, as the gradients of weights use them.
-  for (const auto* kernels : all_gemm_kernels()) {
-    if (kernels->dtype != DType::kF32) continue;
-    const auto a = test::random_values(9 * 3, 1);
-    const auto b = test::random_values(9 * 8, 2);
-    std::vector<float> a_panel(9 * 16), b_panel(9 * 16), out(3 * 16);
-    TensorView a_view("a", DType::kF32, {9, 3}, const_cast<float*>(a.data()));
-    TensorView b_view("b", DType::kF32, {9, 8}, const_cast<float*>(b.data()));
-    kernels->pack(cpu::source_of(a_view), true, {0, 3, 0, 9}, a_panel.data());
-    kernels->pack(cpu::source_of(b_view), true, {0, 8, 0, 9}, b_panel.data());
-    cpu::Tile tile;
-    tile.term[0] = {a_panel.data(), 1, kernels->lanes, b_panel.data(), 9};
-    tile.rows = 3;
-    tile.vectors = 1;
-    tile.cols = 8;
-    tile.out = out.data();
-    tile.out_stride = 16;
-    kernels->tile(tile);
-    for (size_t i = 0; i < 3; ++i)
-      for (size_t j = 0; j < 8; ++j) {
-        double sum = 0.0;
-        for (size_t k = 0; k < 9; ++k) sum += static_cast<double>(a[k * 3 + i]) * static_cast<double>(b[k * 8 + j]);
-        EXPECT_NEAR(out[i * 16 + j], sum, 9 * 0x1p-24 * 30);
-      }
+/// a^T b (m, n) from two packed panels of k rows, as the gradients of weights use them.
+template <typename T>
+void check_panels_as_rows(const cpu::GemmKernels& kernels, int64_t k, int64_t m, int64_t n) {
+  SCOPED_TRACE(fmt::format("{} k {} m {} n {}", name_of(kernels.dtype), k, m, n));
+  const auto a = test::random_values<T>(k * m, 1);
+  const auto b = test::random_values<T>(k * n, 2);
+  const auto width = [&](int64_t cols) { return round_up(cols, int64_t{kernels.lanes}) * kernels.group; };
+  std::vector<T> a_panel(static_cast<size_t>(kernels.steps(k) * width(m))),
+      b_panel(static_cast<size_t>(kernels.steps(k) * width(n)));
+  TensorView a_view("a", kernels.dtype, {k, m}, const_cast<T*>(a.data()));
+  TensorView b_view("b", kernels.dtype, {k, n}, const_cast<T*>(b.data()));
+  kernels.pack(cpu::source_of(a_view), true, {0, m, 0, k}, a_panel.data());
+  kernels.pack(cpu::source_of(b_view), true, {0, n, 0, k}, b_panel.data());
+  cpu::Tile tile;
+  tile.cols = static_cast<int>(n);
+  tile.vectors = static_cast<int>(ceil_div(n, int64_t{kernels.lanes}));
+  Guarded<float> out(m, n, n + 1);
+  tile.out_stride = n + 1;
+  const cpu::KernelScope use(kernels);
+  const int64_t most = kernels.max_rows(tile.vectors);
+  for (int64_t row = 0; row < m; row += most) {
+    tile.term[0] = {a_panel.data() + row * kernels.group, kernels.group, width(m), b_panel.data(), kernels.steps(k)};
+    tile.rows = static_cast<int>(std::min(most, m - row));
+    tile.out = &out.at(row);
+    kernels.tile(tile);
   }
+  std::vector<double> expected, tolerance;
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = 0.0, magnitude = 0.0;
+      for (int64_t r = 0; r < k; ++r) {
+        const double p = static_cast<double>(static_cast<float>(a[static_cast<size_t>(r * m + i)])) *
+                         static_cast<double>(static_cast<float>(b[static_cast<size_t>(r * n + j)]));
+        sum += p;
+        magnitude += std::abs(p);
+      }
+      expected.push_back(sum);
+      tolerance.push_back(test::dot_tolerance(k + 2, magnitude, sum, DType::kF32));
+    }
+  EXPECT_TRUE(near(out.values(), expected, tolerance));
+  EXPECT_TRUE(out.intact());
+}
+
+TEST(Kernels, PanelsServeAsRowsWhenReadByColumns) {
+  for (const auto* kernels : all_gemm_kernels())
+    for (const int64_t k : {1, 9, 32, 75})
+      for (const int64_t m : {3, 37, 64})
+        for (const int64_t n : {8, 32, 64})
+          if (std::max(m, n) <= kernels->panel_cols())
+            kernels->dtype == DType::kF32 ? check_panels_as_rows<float>(*kernels, k, m, n)
+                                          : check_panels_as_rows<bf16>(*kernels, k, m, n);
 }
 
 TEST(Kernels, RoundingToTheElementType) {

@@ -12,6 +12,9 @@ namespace tenfold::cpu {
 
 const AttentionKernels& attention_kernels(DType dtype, int64_t head_dim) {
   switch (ops::cpu_isa()) {
+    case ops::CpuIsa::kAmxBf16:
+      if (dtype == DType::kBF16 && head_dim % 32 == 0 && head_dim <= 256) return attention_amx_bf16();
+      [[fallthrough]];
     case ops::CpuIsa::kAvx512Bf16:
       if (dtype == DType::kBF16 && head_dim % 16 == 0 && head_dim <= 256) return attention_avx512_bf16();
       return attention_f32_avx512();

@@ -156,8 +156,8 @@ void add_block(const Job& job, Range rows, Range vocabulary, const std::byte* ex
   const std::byte* back = panels + plan.head_panels() * plan.head_panel_bytes;
   const int64_t tiles = ceil_div(rows.size(), plan.kernels.max_rows(plan.kernels.max_vectors));
   for (int64_t i = 0; i < tiles; ++i) {
-    const int64_t begin = i * rows.size() / tiles;
-    const int64_t end = (i + 1) * rows.size() / tiles;
+    const int64_t begin = plan.kernels.tile_row(rows.size(), tiles, i);
+    const int64_t end = plan.kernels.tile_row(rows.size(), tiles, i + 1);
     for (int64_t col = 0; col < plan.hidden; col += cols) {
       Tile t =
           tile_of(plan, exponentials + begin * stride_bytes, stride_bytes / size_of(plan.compute),
@@ -203,14 +203,12 @@ struct ThreadScratch {
   RowState* states;
 };
 
-constexpr int64_t kTileRows = 16;  ///< at least any kernel's rows
-
 struct ScratchLayout {
   int64_t logits, head_row, exponentials, states;
   int64_t total() const { return logits + head_row + exponentials + states; }
 
   ScratchLayout(const Plan& plan, int64_t rows, bool gradient)
-      : logits(round_up(kTileRows * plan.block * 4, 64)),
+      : logits(round_up(plan.kernels.max_rows(plan.kernels.max_vectors) * plan.block * 4, 64)),
         head_row(round_up(plan.hidden * 4, 64)),
         exponentials(gradient ? round_up(rows * plan.block * size_of(plan.compute), 64) : 0),
         states(round_up(rows * static_cast<int64_t>(sizeof(RowState)), 64)) {}
@@ -235,7 +233,8 @@ void run_rows(const Job& job, Range rows, ThreadScratch scratch, int id, int thr
     // this block.
 #pragma omp barrier
     for (int64_t i = 0; i < tiles; ++i) {
-      const Range tile = {rows.begin + i * rows.size() / tiles, rows.begin + (i + 1) * rows.size() / tiles};
+      const Range tile = {rows.begin + plan.kernels.tile_row(rows.size(), tiles, i),
+                          rows.begin + plan.kernels.tile_row(rows.size(), tiles, i + 1)};
       block_logits(job, tile, vocabulary, panels, scratch.logits);
       for (int64_t row = tile.begin; row < tile.end; ++row)
         take_block(job, row, vocabulary, scratch.logits + (row - tile.begin) * plan.block, scratch.states[row - rows.begin],
@@ -257,6 +256,7 @@ void run_chunk(Exec& exec, Job& job) {
   if (exec.scratch.measuring()) return;
 #pragma omp parallel num_threads(threads)
   {
+    const KernelScope use(job.plan.kernels);
     const int id = omp_get_thread_num();
     // OpenMP may grant fewer threads than asked for; each then takes more rows, and the scratch of the missing ones.
     const int granted = omp_get_num_threads();

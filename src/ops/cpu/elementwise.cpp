@@ -10,6 +10,7 @@ namespace tenfold::cpu {
 
 const ElementwiseKernels& elementwise_kernels() {
   switch (ops::cpu_isa()) {
+    case ops::CpuIsa::kAmxBf16:
     case ops::CpuIsa::kAvx512Bf16:
     case ops::CpuIsa::kAvx512: return elementwise_avx512();
     case ops::CpuIsa::kAvx2: return elementwise_avx2();

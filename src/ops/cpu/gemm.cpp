@@ -1,6 +1,7 @@
 #include "ops/cpu/gemm.h"
 
 #include "core/checked.h"
+#include "core/stopwatch.h"
 #include "ops/cpu/isa/gemm_kernels.h"
 #include "ops/cpu_features.h"
 
@@ -8,12 +9,9 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 
 namespace tenfold::cpu {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 /// Panels are expanded in groups of about this size, so that a group stays in the second-level cache while the rows run past it.
 constexpr int64_t kGroupBytes = 384 * 1024;
@@ -88,18 +86,18 @@ double run_block(const Job& job, const Block& block, std::byte* scratch) {
   double expansion = 0.0;
   for (int64_t first = block.first; first < block.last; first += plan.group) {
     const int64_t last = std::min(block.last, first + plan.group);
-    const auto start = Clock::now();
+    const Stopwatch watch;
     for (int64_t p = first; p < last; ++p)
       for (size_t i = 0; i < plan.terms; ++i)
         plan.kernels.pack(job.terms[i].b, job.terms[i].by_rows, {p * plan.kernels.panel_cols(), plan.cols_of(p), 0, plan.k[i]},
                           scratch + (p - first) * plan.panel_bytes + plan.offset(i));
-    expansion += std::chrono::duration<double>(Clock::now() - start).count();
+    expansion += watch.seconds();
     const int vectors = static_cast<int>(ceil_div(plan.cols_of(first), plan.kernels.lanes));
     const int64_t rows = block.row_end - block.row_begin;
     const int64_t tiles = ceil_div(rows, plan.kernels.max_rows(vectors));
     for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t begin = block.row_begin + t * rows / tiles;
-      const int64_t end = block.row_begin + (t + 1) * rows / tiles;
+      const int64_t begin = block.row_begin + plan.kernels.tile_row(rows, tiles, t);
+      const int64_t end = block.row_begin + plan.kernels.tile_row(rows, tiles, t + 1);
       for (int64_t p = first; p < last; ++p) run_tile(job, p, scratch + (p - first) * plan.panel_bytes, begin, end - begin);
     }
   }
@@ -141,9 +139,12 @@ double run_part(const Job& job, int id, int threads, std::byte* scratch) {
 
 const GemmKernels& gemm_kernels(DType compute) {
   const ops::CpuIsa isa = ops::cpu_isa();
-  if (compute == DType::kBF16)
+  if (compute == DType::kBF16) {
+    if (isa == ops::CpuIsa::kAmxBf16) return gemm_kernels_amx_bf16();
     return isa == ops::CpuIsa::kAvx512Bf16 ? gemm_kernels_avx512_bf16() : generic_gemm_kernels(compute);
+  }
   switch (isa) {
+    case ops::CpuIsa::kAmxBf16:
     case ops::CpuIsa::kAvx512Bf16:
     case ops::CpuIsa::kAvx512: return gemm_kernels_avx512();
     case ops::CpuIsa::kAvx2: return gemm_kernels_avx2();
@@ -165,7 +166,7 @@ void gemm(Exec& exec, std::span<const GemmTerm> terms, const GemmOut& out, Part 
     TENFOLD_CHECK(a.dtype == exec.compute && a.dim(0) == m && a.dim(1) == plan.kernels.steps(ks[i]) * plan.kernels.group,
                   "{}: {} {} for K = {}", a.name, name_of(a.dtype), shape_text(a), ks[i]);
   }
-  const auto start = Clock::now();
+  const Stopwatch watch;
   const int threads = exec.device.threads();
   const Workspace::Scope scope(exec.scratch);
   const int64_t scratch_bytes = plan.group * plan.panel_bytes;
@@ -174,12 +175,13 @@ void gemm(Exec& exec, std::span<const GemmTerm> terms, const GemmOut& out, Part 
   double expansion = 0.0;
 #pragma omp parallel num_threads(threads)
   {
+    const KernelScope use(plan.kernels);
     const int id = omp_get_thread_num();
     const double seconds = run_part(job, id, omp_get_num_threads(), scratch + id * scratch_bytes);
     if (id == 0) expansion = seconds;
   }
   if (exec.profile == nullptr) return;
-  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  const double seconds = watch.seconds();
   if (part == Part::kProducts) {
     exec.profile->add(Part::kExpansion, expansion, 0.0);
     exec.profile->add(part, seconds - expansion, flops);

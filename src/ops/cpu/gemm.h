@@ -1,9 +1,11 @@
 #pragma once
 
+#include "core/checked.h"
 #include "core/tensor.h"
 #include "device/exec.h"
 #include "ops/cpu/expand.h"
 
+#include <algorithm>
 #include <span>
 
 namespace tenfold::cpu {
@@ -47,22 +49,45 @@ struct PanelRange {
 
 /// The kernels of one instruction set and element type.
 struct GemmKernels {
-  DType dtype;      ///< of a and of the panels
-  int group;        ///< k values side by side in a panel: 2 for bf16, 1 for f32
-  int lanes;        ///< columns of a vector
-  int max_vectors;  ///< vectors of a full panel, whose columns are a multiple of 32: a run of every block format
-  int (*max_rows)(int vectors);
+  DType dtype;                   ///< of a and of the panels
+  int group;                     ///< k values side by side in a panel: 2 for bf16, 1 for f32
+  int lanes;                     ///< columns of a vector
+  int max_vectors;               ///< vectors of a full panel, whose columns are a multiple of 32: a run of every block format
+  int (*max_rows)(int vectors);  ///< a multiple of row_multiple
   /// Packs a panel of B (K x N): B(k, n) = source(n, k), or source(k, n) when `by_rows`.
   void (*pack)(const Source& source, bool by_rows, const PanelRange& range, void* panel);
   void (*tile)(const Tile& tile);
   /// n values of f32 to the element type, to nearest even.
   void (*round)(const float* from, int64_t n, void* to);
+  int row_multiple = 1;       ///< tiles of so many rows are the fastest
+  void (*enter)() = nullptr;  ///< to be called by a thread before its first tile: see KernelScope
+  void (*leave)() = nullptr;  ///< and after its last
 
+  /// The first row of tile `i` of `tiles`, which share out `rows`.
+  int64_t tile_row(int64_t rows, int64_t tiles, int64_t i) const {
+    return std::min(rows, round_up(i * rows / tiles, row_multiple));
+  }
   int64_t panel_cols() const { return int64_t{lanes} * max_vectors; }
   int64_t steps(int64_t k) const { return (k + group - 1) / group; }
   int64_t panel_bytes(int64_t k, int64_t cols) const {
     return steps(k) * group * ((cols + lanes - 1) / lanes * lanes) * size_of(dtype);
   }
+};
+
+/// While it lives, its thread may call tile().
+class KernelScope {
+ public:
+  explicit KernelScope(const GemmKernels& kernels) : leave_(kernels.leave) {
+    if (kernels.enter != nullptr) kernels.enter();
+  }
+  KernelScope(const KernelScope&) = delete;
+  KernelScope& operator=(const KernelScope&) = delete;
+  ~KernelScope() {
+    if (leave_ != nullptr) leave_();
+  }
+
+ private:
+  void (*leave_)();
 };
 
 /// The fastest kernels of this CPU for a compute dtype.

@@ -3,13 +3,13 @@
 #include "ops/cpu/onednn_matmul.h"
 
 #include "core/error.h"
+#include "core/stopwatch.h"
 #include "ops/cpu/ceiling.h"
 
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <limits>
 
@@ -46,6 +46,7 @@ namespace cpu {
 ops::CpuIsa onednn_isa() {
   const auto isa = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
   const auto has = [isa](dnnl::cpu_isa wanted) { return (isa & static_cast<unsigned>(wanted)) == static_cast<unsigned>(wanted); };
+  if (has(dnnl::cpu_isa::avx512_core_amx)) return ops::CpuIsa::kAmxBf16;
   if (has(dnnl::cpu_isa::avx512_core_bf16)) return ops::CpuIsa::kAvx512Bf16;
   if (has(dnnl::cpu_isa::avx512_core)) return ops::CpuIsa::kAvx512;
   if (has(dnnl::cpu_isa::avx2)) return ops::CpuIsa::kAvx2;
@@ -74,10 +75,10 @@ double onednn_gflops(DType dtype, int threads, int64_t m, int64_t n, int64_t k, 
   const dnnl::matmul primitive(pd);
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i <= repeats; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     primitive.execute(stream, {{DNNL_ARG_SRC, a_memory}, {DNNL_ARG_WEIGHTS, b_memory}, {DNNL_ARG_DST, c_memory}});
     stream.wait();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double seconds = watch.seconds();
     if (i > 0) best = std::min(best, seconds);
   }
   return 2e-9 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / best;

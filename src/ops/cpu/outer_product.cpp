@@ -45,8 +45,8 @@ void run_panels(const Job& job, int64_t a_col, int64_t a_cols, const std::byte* 
   t.residual_stride = t.out_stride;
   const int64_t tiles = ceil_div(a_cols, kernels.max_rows(t.vectors));
   for (int64_t i = 0; i < tiles; ++i) {
-    const int64_t begin = i * a_cols / tiles;
-    const int64_t end = (i + 1) * a_cols / tiles;
+    const int64_t begin = kernels.tile_row(a_cols, tiles, i);
+    const int64_t end = kernels.tile_row(a_cols, tiles, i + 1);
     t.rows = static_cast<int>(end - begin);
     t.term[0].a = a_panel + begin * kernels.group * size_of(kernels.dtype);
     t.out = job.out.row<float>(a_col + begin) + b_col;
@@ -102,6 +102,7 @@ void outer_product(Exec& exec, const TensorView& a, const TensorView& b, float a
   const int64_t runs = ceil_div(std::max(m, n), kRun);
 #pragma omp parallel num_threads(threads)
   {
+    const KernelScope use(job.kernels);
     const int id = omp_get_thread_num();
     const int count = omp_get_num_threads();
     run_part(job, a_is_wide, runs * id / count * kRun, std::min(std::max(m, n), runs * (id + 1) / count * kRun),

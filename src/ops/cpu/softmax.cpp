@@ -36,6 +36,7 @@ const SoftmaxKernels& generic_softmax_kernels() {
 
 const SoftmaxKernels& softmax_kernels() {
   switch (ops::cpu_isa()) {
+    case ops::CpuIsa::kAmxBf16:
     case ops::CpuIsa::kAvx512Bf16: return softmax_kernels_avx512_bf16();
     case ops::CpuIsa::kAvx512: return softmax_kernels_avx512();
     default: return generic_softmax_kernels();

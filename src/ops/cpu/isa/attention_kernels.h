@@ -91,5 +91,7 @@ const AttentionKernels& attention_f32_avx2();
 const AttentionKernels& attention_f32_avx512();
 /// bf16 products with f32 sums; every HeadRows of q, k, v, o, d_o is bf16 and E a multiple of 16 up to 256.
 const AttentionKernels& attention_avx512_bf16();
+/// The same where E is a multiple of 32.
+const AttentionKernels& attention_amx_bf16();
 
 }  // namespace tenfold::cpu

@@ -3,13 +3,13 @@
 // The 512-bit tile and panel kernels, shared by the f32 and the bf16 unit. Everything is in an anonymous namespace: each unit
 // compiles its own copy for its instruction set.
 
-#include "ops/cpu/isa/decode_avx512.h"
 #include "ops/cpu/isa/gemm_kernels.h"
+#include "ops/cpu/isa/gemm_store_avx512.h"
+#include "ops/cpu/isa/transpose_avx512.h"
 
 namespace tenfold::cpu {
 namespace {
 
-constexpr int kLanes = 16;
 constexpr int kMaxVectors = 4;
 
 /// Rows of a tile: 24 accumulators or fewer, so that they, the panel's vectors and a broadcast fit 32 registers.
@@ -21,32 +21,6 @@ constexpr int tile_rows(int vectors) {
   }
 }
 int max_rows(int vectors) { return tile_rows(vectors); }
-
-__mmask16 first_lanes(int n) { return static_cast<__mmask16>((1U << n) - 1U); }
-
-template <typename Kernel>
-struct TileStore {
-  const Tile& t;
-
-  __attribute__((always_inline)) void operator()(int row, int vector, __m512 sum) const {
-    const int left = t.cols - vector * kLanes;
-    const __mmask16 mask = left >= kLanes ? __mmask16{0xffff} : first_lanes(left);
-    const int64_t col = vector * kLanes;
-    if (t.alpha != 1.0F) sum = _mm512_mul_ps(sum, _mm512_set1_ps(t.alpha));
-    if (t.bias != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, t.bias + col));
-    if (t.residual != nullptr) {
-      const int64_t at = row * t.residual_stride + col;
-      const __m512 r = t.residual_bf16 ? widen(_mm256_maskz_loadu_epi16(mask, static_cast<const uint16_t*>(t.residual) + at))
-                                       : _mm512_maskz_loadu_ps(mask, static_cast<const float*>(t.residual) + at);
-      sum = _mm512_add_ps(sum, r);
-    }
-    const int64_t at = row * t.out_stride + col;
-    if (t.out_bf16)
-      _mm256_mask_storeu_epi16(static_cast<uint16_t*>(t.out) + at, mask, Kernel::to_bf16(sum));
-    else
-      _mm512_mask_storeu_ps(static_cast<float*>(t.out) + at, mask, sum);
-  }
-};
 
 template <typename Kernel, int kRows, int kVectors>
 void tile_kernel(const Tile& t) {
@@ -97,37 +71,6 @@ void run_tile(const Tile& t) {
     case 3: return tile_of_rows<Kernel, 3>(t);
     default: return tile_of_rows<Kernel, 4>(t);
   }
-}
-
-/// 16 x 16 transpose of 32-bit values.
-void transpose16(__m512i v[16]) {
-  __m512i t[16];
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) {
-    t[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
-    t[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    v[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-    v[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-    v[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-    v[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-  }
-  // v[4 g + c] now holds, in each 128-bit lane l, column 4 l + c of rows 4 g .. 4 g + 3.
-#pragma GCC unroll 4
-  for (int c = 0; c < 4; ++c) {
-    const __m512i a = _mm512_shuffle_i32x4(v[c], v[4 + c], 0x44);
-    const __m512i b = _mm512_shuffle_i32x4(v[c], v[4 + c], 0xee);
-    const __m512i d = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0x44);
-    const __m512i e = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0xee);
-    t[c] = _mm512_shuffle_i32x4(a, d, 0x88);
-    t[4 + c] = _mm512_shuffle_i32x4(a, d, 0xdd);
-    t[8 + c] = _mm512_shuffle_i32x4(b, e, 0x88);
-    t[12 + c] = _mm512_shuffle_i32x4(b, e, 0xdd);
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) v[i] = t[i];
 }
 
 /// B(k, n) = source(n, k): 16 source rows x 32 k at a time are decoded and transposed in registers.

@@ -8,5 +8,6 @@ namespace tenfold::cpu {
 const GemmKernels& gemm_kernels_avx2();
 const GemmKernels& gemm_kernels_avx512();
 const GemmKernels& gemm_kernels_avx512_bf16();
+const GemmKernels& gemm_kernels_amx_bf16();
 
 }  // namespace tenfold::cpu

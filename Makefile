@@ -6,7 +6,7 @@ JOBS ?= $(shell nproc)
 
 help:
 	@echo "make demo          fetch a small model, teach it long texts, prove it: runs/demo/report.html"
-	@echo "make proof         beyond the demo: four times the records; pass keys and five more needles: runs/proof/report.html"
+	@echo "make proof         beyond the demo: 240 records of 1K to 8K tokens; pass keys and ten more needles: runs/proof/report.html"
 	@echo "make tenfold       8K to 80K: data, training, evaluations, report on a GPU: runs/tenfold-80K-11/report.html"
 	@echo "make test          build and run every test"
 	@echo "make build         install what is missing and build $(BUILD)/src/tenfold"

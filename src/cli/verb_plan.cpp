@@ -27,7 +27,7 @@ struct MeasuredShares {
 // fast). They predict; on another CPU or with another model only the bench itself can tell.
 constexpr MeasuredShares kVectorShares = {{{{512, 0.72}, {2048, 0.66}, {8192, 0.71}}},
                                           {{{512, 0.77}, {2048, 0.66}, {8192, 0.54}}}};
-constexpr MeasuredShares kTileShares = {{{{512, 0.30}, {2048, 0.27}, {8192, 0.21}}}, {{{512, 0.22}, {2048, 0.22}, {8192, 0.18}}}};
+constexpr MeasuredShares kTileShares = {{{{512, 0.31}, {2048, 0.28}, {8192, 0.28}}}, {{{512, 0.24}, {2048, 0.23}, {8192, 0.20}}}};
 
 const MeasuredShares& measured_shares() { return ops::cpu_isa() == ops::CpuIsa::kAmxBf16 ? kTileShares : kVectorShares; }
 

@@ -5,24 +5,7 @@
 namespace tenfold::cpu {
 namespace {
 
-constexpr AttentionKernels kKernels = {
-    .forward_rows = kForwardRows,
-    .forward_key_bytes = forward_key_bytes,
-    .forward_thread_bytes = forward_thread_bytes,
-    .pack_forward = pack_forward,
-    .forward = forward,
-    .backward_key_blocks = kBackwardKeyBlocks,
-    .backward_key_bytes = backward_key_bytes,
-    .backward_query_bytes = backward_query_bytes,
-    .backward_thread_bytes = backward_thread_bytes,
-    .pack_keys = pack_keys,
-    .pack_queries = pack_queries,
-    .backward = backward,
-    .store_d_q = store_d_q,
-    .store_key_grad = store_key_grad,
-    .decode_thread_bytes = decode_thread_bytes,
-    .decode = decode,
-};
+constexpr AttentionKernels kKernels = kernels_beside(decode_thread_bytes, decode);
 
 }  // namespace
 

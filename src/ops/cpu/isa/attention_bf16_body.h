@@ -405,5 +405,28 @@ void store_d_q(const float* parts, int64_t part_stride, int64_t part_count, floa
     }
 }
 
+// The unit's table, beside the decoding that it uses.
+constexpr AttentionKernels kernels_beside(int64_t (*decode_bytes)(int64_t head_dim, int64_t rows),
+                                          void (*decode_rows)(const DecodeRun& run)) {
+  return {
+      .forward_rows = kForwardRows,
+      .forward_key_bytes = forward_key_bytes,
+      .forward_thread_bytes = forward_thread_bytes,
+      .pack_forward = pack_forward,
+      .forward = forward,
+      .backward_key_blocks = kBackwardKeyBlocks,
+      .backward_key_bytes = backward_key_bytes,
+      .backward_query_bytes = backward_query_bytes,
+      .backward_thread_bytes = backward_thread_bytes,
+      .pack_keys = pack_keys,
+      .pack_queries = pack_queries,
+      .backward = backward,
+      .store_d_q = store_d_q,
+      .store_key_grad = store_key_grad,
+      .decode_thread_bytes = decode_bytes,
+      .decode = decode_rows,
+  };
+}
+
 }  // namespace
 }  // namespace tenfold::cpu

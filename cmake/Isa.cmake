@@ -3,7 +3,7 @@
 # Such a unit must not use inline library code that other units also use: the linker could keep its copy for a CPU without these instructions.
 set(TENFOLD_ISA_avx2 "-O3;-mavx2;-mfma;-mf16c;-mbmi2")
 set(TENFOLD_ISA_avx512 "-O3;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma;-mf16c;-mbmi2")
-set(TENFOLD_ISA_avx512_bf16 "${TENFOLD_ISA_avx512};-mavx512bf16")
+set(TENFOLD_ISA_avx512_bf16 "${TENFOLD_ISA_avx512};-mavx512bf16;-mavx512vnni")
 # AMX is written in assembler: the compiler needs no word for it.
 set(TENFOLD_ISA_amx_bf16 "${TENFOLD_ISA_avx512_bf16}")
 foreach(isa avx2 avx512 avx512_bf16 amx_bf16)

@@ -229,6 +229,27 @@ double ideal_seconds(const BenchRow& row, const Ceilings& ceilings) {
          row.attention_backward_flops * 1e-9 / ceilings.attention_backward;
 }
 
+Json print_parts(Context& context, const Profile& profile, int64_t times, double whole) {
+  Json parts = Json::object();
+  double rest = whole;
+  const bool short_one = whole < 0.1;
+  const auto part_line = [&](std::string_view name, double seconds, double rate_of_part) {
+    context.console.line(fmt::format("        {:<12} {:>9.4f} {:<2} {:>5.1f} %{}", name, short_one ? seconds * 1e3 : seconds,
+                                     short_one ? "ms" : "s", 100 * seconds / whole,
+                                     rate_of_part > 0 ? fmt::format("  {:>7.1f} GFLOP/s", rate_of_part) : ""));
+  };
+  for (size_t p = 0; p < static_cast<size_t>(Part::kCount); ++p) {
+    const Profile::Row& part = profile.row(static_cast<Part>(p));
+    if (part.calls == 0) continue;
+    const double seconds = part.seconds / static_cast<double>(times);
+    rest -= seconds;
+    part_line(name_of(static_cast<Part>(p)), seconds, part.flops > 0 ? part.flops / part.seconds * 1e-9 : 0);
+    parts[std::string(name_of(static_cast<Part>(p)))] = seconds;
+  }
+  part_line("other", std::max(0.0, rest), 0);
+  return parts;
+}
+
 void print_row(Context& context, const Device& device, const BenchRow& row, const Ceilings& ceilings, const Profile& profile,
                int64_t profiled_repeats) {
   const double gflops = row.flops / row.seconds * 1e-9;
@@ -247,21 +268,7 @@ void print_row(Context& context, const Device& device, const BenchRow& row, cons
     context.console.line(fmt::format("        {:<12} {:>9.4f} s  measured {:+.1f} %", "planned", row.planned_seconds,
                                      100 * (row.seconds / row.planned_seconds - 1)));
   }
-  Json parts = Json::object();
-  double rest = row.seconds;
-  const auto part_line = [&](std::string_view name, double seconds, double rate_of_part) {
-    context.console.line(fmt::format("        {:<12} {:>9.4f} s  {:>5.1f} %{}", name, seconds, 100 * seconds / row.seconds,
-                                     rate_of_part > 0 ? fmt::format("  {:>7.1f} GFLOP/s", rate_of_part) : ""));
-  };
-  for (size_t p = 0; p < static_cast<size_t>(Part::kCount); ++p) {
-    const Profile::Row& part = profile.row(static_cast<Part>(p));
-    if (part.calls == 0) continue;
-    const double seconds = part.seconds / static_cast<double>(profiled_repeats);
-    rest -= seconds;
-    part_line(name_of(static_cast<Part>(p)), seconds, part.flops > 0 ? part.flops / part.seconds * 1e-9 : 0);
-    parts[std::string(name_of(static_cast<Part>(p)))] = seconds;
-  }
-  part_line("other", std::max(0.0, rest), 0);
+  const Json parts = print_parts(context, profile, profiled_repeats, row.seconds);
   Json line = {{"length", row.length},
                {"step_seconds", row.seconds},
                {"tokens_per_second", rate},

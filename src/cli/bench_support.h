@@ -69,6 +69,9 @@ struct BenchRow {
 };
 /// Seconds of a row's useful operations at the ceilings: products at theirs; attention at its own, where that was measured.
 double ideal_seconds(const BenchRow& row, const Ceilings& ceilings);
+/// Prints the parts of a profile of `times` repeats, each of which took `whole` seconds, and what is left; returns seconds by
+/// name.
+Json print_parts(Context& context, const Profile& profile, int64_t times, double whole);
 /// Prints a row with its parts (seconds of one repeat and their share) and adds it to the summary.
 void print_row(Context& context, const Device& device, const BenchRow& row, const Ceilings& ceilings, const Profile& profile,
                int64_t profiled_repeats);

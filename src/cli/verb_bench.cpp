@@ -280,6 +280,7 @@ class BenchDecodeVerb final : public Verb {
     std::vector<double> seconds;
     for (int64_t i = options_.warm_up ? 0 : 1; i <= options_.repeats; ++i) {
       session.prefill(ids);
+      session.profile().clear();
       const Stopwatch watch;
       for (int64_t t = 0; t < new_tokens_; ++t) session.decode_greedy(ids[static_cast<size_t>(t % length)]);
       if (i > 0) seconds.push_back(watch.seconds() / static_cast<double>(new_tokens_));
@@ -293,6 +294,9 @@ class BenchDecodeVerb final : public Verb {
         "{:>7} tokens before  {:>8.2f} ms a token  {:>7.1f} tokens/s  {:>5.1f} GB/s, {:.1f} % of {:.1f}  peak {}", length,
         each * 1e3, 1 / each, gigabytes, 100 * share, ceilings.gigabytes, bytes_text(loaded.device->peak_held_bytes())));
     Json line = {{"length", length}, {"step_seconds", each}, {"tokens_per_second", 1 / each}, {"share_of_roofline", share}};
+    // Of the last repeat; a GPU's tokens replay a recording, which has no parts.
+    if (loaded.device->kind() == DeviceKind::kCpu)
+      line["parts"] = print_parts(context, session.profile(), new_tokens_, seconds.back());
     add_memory(line, *loaded.device, session_plan(loaded, options).total());
     for (const auto& [key, value] : line.items()) context.summary[key] = value;
     context.summary["by_length"].push_back(line);

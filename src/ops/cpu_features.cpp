@@ -34,7 +34,8 @@ CpuIsa isa_of_cpu() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   if (!avx512) return CpuIsa::kAvx2;
-  if (!__builtin_cpu_supports("avx512bf16")) return CpuIsa::kAvx512;
+  // Every CPU that has AVX-512 BF16 has VNNI as well, whose byte products serve single tokens there.
+  if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512vnni")) return CpuIsa::kAvx512;
   return has_amx_bf16() && may_use_tiles() ? CpuIsa::kAmxBf16 : CpuIsa::kAvx512Bf16;
 }
 

@@ -202,7 +202,15 @@ TEST(Kernels, GemvOfEveryInstructionSet) {
       for (const auto kernel : kernels)
         for (int tokens = 1; tokens <= 4; ++tokens) {
           Guarded<float> out(tokens, 7, 9);
-          kernel({source, x.data(), cols, cols % 32 == 0 ? sums.data() : nullptr, tokens, 3, 10, out.data(), 9});
+          kernel({.weight = source,
+                  .x = x.data(),
+                  .x_stride = cols,
+                  .x_sums = cols % 32 == 0 ? sums.data() : nullptr,
+                  .tokens = tokens,
+                  .row_begin = 3,
+                  .row_end = 10,
+                  .out = out.data(),
+                  .out_stride = 9});
           std::vector<double> expected, tolerance;
           std::vector<float> row(static_cast<size_t>(cols));
           for (int64_t t = 0; t < tokens; ++t)
@@ -223,6 +231,108 @@ TEST(Kernels, GemvOfEveryInstructionSet) {
           EXPECT_TRUE(out.intact());
         }
     }
+}
+
+/// x in integers: bf16 values of very different sizes, a run of zeros, and codes at their ends.
+TEST(Kernels, GemvInIntegers) {
+  if (ops::cpu_isa() < CpuIsa::kAvx512Bf16) GTEST_SKIP() << "no AVX-512 BF16";
+  for (const WeightLayout layout : {WeightLayout::kQ4_0, WeightLayout::kQ4_1, WeightLayout::kQ8_0})
+    for (const int64_t cols : {32, 96, 576, 4096 + 160}) {
+      const test::TestWeight weight(layout, 11, cols, 60);
+      const cpu::Source source = cpu::source_of(weight.view());
+      std::vector<float> x = test::random_values(4 * cols, 61);
+      for (size_t i = 0; i < x.size(); ++i) {
+        const size_t run = i / 32;
+        // Runs from 2^-40 to 2^24; within one, values down to 2^-20 of the largest.
+        const float scale = run % 5 == 4 ? 0.0F : std::ldexp(1.0F, static_cast<int>(run * 7 % 65) - 40);
+        x[i] = static_cast<float>(bf16(std::ldexp(x[i], -static_cast<int>(i * 5 % 21)) * scale));
+      }
+      std::vector<float> sums;
+      std::vector<double> largest;
+      for (size_t run = 0; run < x.size() / 32; ++run) {
+        double sum = 0.0, top = 0.0;
+        for (size_t c = 0; c < 32; ++c) {
+          sum += static_cast<double>(x[run * 32 + c]);
+          top = std::max(top, std::abs(static_cast<double>(x[run * 32 + c])));
+        }
+        sums.push_back(static_cast<float>(sum));
+        largest.push_back(top);
+      }
+      const int64_t stride = cpu::digits_bytes(cols);
+      Guarded<uint64_t> digits(4, stride / 8, stride / 8 + 8);
+      for (int64_t i = 0; i < 4; ++i)
+        cpu::write_digits_avx512_bf16(layout, &x[static_cast<size_t>(i * cols)], cols,
+                                      reinterpret_cast<std::byte*>(&digits.at(i)));
+      EXPECT_TRUE(digits.intact());
+      for (int tokens = 1; tokens <= 4; ++tokens) {
+        Guarded<float> out(tokens, 7, 9);
+        cpu::gemv_digits_avx512_bf16({.weight = source,
+                                      .x_sums = sums.data(),
+                                      .digits = reinterpret_cast<const std::byte*>(digits.data()),
+                                      .digits_stride = stride + 64,
+                                      .tokens = tokens,
+                                      .row_begin = 3,
+                                      .row_end = 10,
+                                      .out = out.data(),
+                                      .out_stride = 9});
+        std::vector<double> expected, tolerance;
+        std::vector<float> row(static_cast<size_t>(cols));
+        for (int64_t t = 0; t < tokens; ++t)
+          for (int64_t n = 3; n < 10; ++n) {
+            ops::expand_row_reference(weight.view(), n, row.data());
+            double sum = 0.0, magnitude = 0.0, digit_error = 0.0;
+            for (int64_t c = 0; c < cols; ++c) {
+              const auto at = static_cast<size_t>(t * cols + c);
+              const double xv = static_cast<double>(x[at]);
+              // The scale and the minimum are multiplied apart: magnitudes of the parts count, at most 3 / sqrt(cols) here.
+              const double w =
+                  std::abs(static_cast<double>(row[static_cast<size_t>(c)])) + 3.0 / std::sqrt(static_cast<double>(cols));
+              sum += xv * static_cast<double>(row[static_cast<size_t>(c)]);
+              magnitude += std::abs(xv) * w;
+              digit_error += 0x1p-22 * largest[at / 32] * w;  // 2^-23 of a power of two that is at most twice the largest
+            }
+            expected.push_back(sum);
+            tolerance.push_back(test::dot_tolerance(cols + 4, magnitude) + digit_error);
+          }
+        EXPECT_TRUE(near(out.values(), expected, tolerance)) << name_of(layout) << " cols " << cols << " tokens " << tokens;
+        EXPECT_TRUE(out.intact());
+      }
+    }
+}
+
+TEST(Kernels, GemvInIntegersDoesNotOverflowAndKeepsNaN) {
+  if (ops::cpu_isa() < CpuIsa::kAvx512Bf16) GTEST_SKIP() << "no AVX-512 BF16";
+  constexpr int64_t kCols = 64;
+  std::array<std::byte, 2 * 34> row;
+  row.fill(std::byte{0x80});  // codes of -128
+  for (const size_t block : {0U, 1U}) {
+    row[block * 34] = std::byte{0x00};
+    row[block * 34 + 1] = std::byte{0x3C};  // d = 1
+  }
+  cpu::Source source;
+  source.layout = WeightLayout::kQ8_0;
+  source.data = row.data();
+  source.row_bytes = 68;
+  source.rows = 1;
+  source.cols = kCols;
+  const std::array<float, 2> sums{};
+  const auto product = [&](const std::vector<float>& x) {
+    alignas(64) std::array<std::byte, cpu::digits_bytes(kCols)> digits;
+    auto* bytes = digits.data();
+    cpu::write_digits_avx512_bf16(WeightLayout::kQ8_0, x.data(), kCols, bytes);
+    float out = 0;
+    cpu::gemv_digits_avx512_bf16(
+        {.weight = source, .x_sums = sums.data(), .digits = bytes, .tokens = 1, .row_end = 1, .out = &out, .out_stride = 1});
+    return out;
+  };
+  constexpr float kMost = 255.0F / 128.0F;  // the largest bf16 below 2
+  EXPECT_EQ(product(std::vector<float>(kCols, kMost)), -128.0F * 64.0F * kMost);
+  EXPECT_EQ(product(std::vector<float>(kCols, -kMost)), 128.0F * 64.0F * kMost);
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    std::vector<float> x(kCols, 1.0F);
+    x[40] = bad;
+    EXPECT_TRUE(std::isnan(product(x)));
+  }
 }
 
 TEST(Kernels, ExponentialsWithinTwoUlp) {

@@ -23,6 +23,20 @@ TensorView widened(Exec& exec, const TensorView& t) {
   return out;
 }
 
+/// x in integers for the layouts and CPUs that dot it so; an empty view elsewhere. Taken from scratch for any layout, so that a
+/// plan does not depend on it.
+TensorView digits_of(Exec& exec, const TensorView& x, const WeightView& w, const TensorView& x32) {
+  if (x.dtype != DType::kBF16 || ops::cpu_isa() < ops::CpuIsa::kAvx512Bf16) return {};
+  const int64_t bytes = digits_bytes(x.dim(1));
+  const TensorView digits = exec.scratch.tensor("digits of x", DType::kF32, {x.dim(0), bytes / 4});
+  const bool integers = w.layout == WeightLayout::kQ4_0 || w.layout == WeightLayout::kQ4_1 || w.layout == WeightLayout::kQ8_0;
+  if (!integers) return {};
+  if (exec.scratch.measuring()) return digits;
+  for (int64_t i = 0; i < x.dim(0); ++i)
+    write_digits_avx512_bf16(w.layout, x32.row<float>(i), x.dim(1), reinterpret_cast<std::byte*>(digits.row<float>(i)));
+  return digits;
+}
+
 const float* sums_of_32(Exec& exec, const TensorView& x) {
   if (x.dim(1) % 32 != 0) return nullptr;
   const int64_t groups = x.dim(1) / 32;
@@ -82,8 +96,14 @@ void finish_rows(const ops::LinearArgs& args, const LoraBranch& lora, const Tens
   const int64_t n = cols.end - cols.begin;
   std::array<float, ops::kGemvRows * kRowBlock> branch;
   if (!args.lora.empty()) {
-    gemv_kernel()({lora.b, lora.rounded.ptr<float>(), lora.rounded.stride(0), nullptr, static_cast<int>(y.dim(0)), cols.begin,
-                   cols.end, branch.data(), kRowBlock});
+    gemv_kernel()({.weight = lora.b,
+                   .x = lora.rounded.ptr<float>(),
+                   .x_stride = lora.rounded.stride(0),
+                   .tokens = static_cast<int>(y.dim(0)),
+                   .row_begin = cols.begin,
+                   .row_end = cols.end,
+                   .out = branch.data(),
+                   .out_stride = kRowBlock});
   }
   for (int64_t t = 0; t < y.dim(0); ++t) {
     float* v = sums + t * kRowBlock;
@@ -101,8 +121,15 @@ void finish_rows(const ops::LinearArgs& args, const LoraBranch& lora, const Tens
 void lora_input(const LoraBranch& lora, Share rank) {
   if (rank.begin == rank.end) return;
   const int64_t tokens = lora.x.dim(0);
-  gemv_kernel()({lora.a, lora.x.ptr<float>(), lora.x.stride(0), lora.x_sums, static_cast<int>(tokens), rank.begin, rank.end,
-                 lora.rounded.ptr<float>() + rank.begin, lora.rounded.stride(0)});
+  gemv_kernel()({.weight = lora.a,
+                 .x = lora.x.ptr<float>(),
+                 .x_stride = lora.x.stride(0),
+                 .x_sums = lora.x_sums,
+                 .tokens = static_cast<int>(tokens),
+                 .row_begin = rank.begin,
+                 .row_end = rank.end,
+                 .out = lora.rounded.ptr<float>() + rank.begin,
+                 .out_stride = lora.rounded.stride(0)});
   for (int64_t t = 0; t < tokens; ++t)
     for (int64_t r = rank.begin; r < rank.end; ++r) {
       store_float(lora.u, t, r, lora.rounded.row<float>(t)[r]);
@@ -150,6 +177,7 @@ void gemv_forward(Exec& exec, const TensorView& x, const WeightView& w, const op
   const PartTimer timer(exec, Part::kProducts, flops);
   const TensorView x32 = widened(exec, x);
   const float* x_sums = sums_of_32(exec, x32);
+  const TensorView digits = digits_of(exec, x, w, x32);
   LoraBranch lora;
   const int64_t rank = args.lora.empty() ? 0 : args.lora.a.dim(0);
   if (rank > 0) {
@@ -162,7 +190,7 @@ void gemv_forward(Exec& exec, const TensorView& x, const WeightView& w, const op
   }
   if (exec.scratch.measuring()) return;
   const Source weight = source_of(w);
-  const GemvKernel kernel = gemv_kernel();
+  const GemvKernel kernel = digits.empty() ? gemv_kernel() : gemv_digits_avx512_bf16;
 #pragma omp parallel num_threads(exec.device.threads())
   {
     const int id = omp_get_thread_num();
@@ -171,12 +199,19 @@ void gemv_forward(Exec& exec, const TensorView& x, const WeightView& w, const op
       lora_input(lora, share_of(rank, id, threads));
 #pragma omp barrier
     }
+    GemvTask task{.weight = weight, .x = x32.ptr<float>(), .x_stride = x32.stride(0), .x_sums = x_sums};
+    task.digits = digits.empty() ? nullptr : reinterpret_cast<const std::byte*>(digits.ptr<float>());
+    task.digits_stride = digits_bytes(w.cols);
+    task.tokens = static_cast<int>(tokens);
+    task.out_stride = kRowBlock;
     const Share mine = share_of(w.rows, id, threads);
     for (int64_t begin = mine.begin; begin < mine.end; begin += kRowBlock) {
       const Share rows = {begin, std::min(mine.end, begin + kRowBlock)};
       std::array<float, ops::kGemvRows * kRowBlock> sums;
-      kernel({weight, x32.ptr<float>(), x32.stride(0), x_sums, static_cast<int>(tokens), rows.begin, rows.end, sums.data(),
-              kRowBlock});
+      task.row_begin = rows.begin;
+      task.row_end = rows.end;
+      task.out = sums.data();
+      kernel(task);
       finish_rows(args, lora, y, rows, sums.data());
     }
   }

@@ -86,11 +86,12 @@ int64_t linear_scratch_bytes(const Exec& exec, int64_t tokens, int64_t out_featu
     measure.tensor(name, DType::kF32, {rows, round_up(cols, 2)});
   };
   {
-    // Few tokens: x, its sums and u as f32.
+    // Few tokens: x, its sums and u as f32, x in integers.
     const Workspace::Scope scope(measure);
     const int64_t few = std::min(tokens, ops::kGemvRows);
     take("x", 3 * few, in_features);
     take("u", few, rank);
+    take("digits", few, digits_bytes(in_features) / 4);
   }
   // The larger of forward (x and its LoRA input padded where K is odd) and backward (d_y rounded), then one product at a time.
   const int64_t odd_x = in_features % 2 == 0 ? 0 : 2 * in_features;

@@ -100,6 +100,8 @@ class TrainVerb final : public Verb {
     const std::string beside = plan.host.total() > 0 ? fmt::format(" and {} of the host", bytes_text(plan.host.total())) : "";
     context.console.note(fmt::format("planned memory {}{}; {} steps; checkpoints every {} steps", bytes_text(plan.memory.total()),
                                      beside, options.steps, options.checkpoint_every));
+    make_directories(out_);
+    const DirectoryLock alone(out_);
     Trainer trainer(*loaded.device, loaded.model, *loaded.adapter, corpus.examples, options);
     const int64_t from = resume_ ? trainer.resume() : 0;
     if (resume_) {

@@ -4,6 +4,7 @@
 #include "format/file_handle.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,6 +97,23 @@ int64_t whole_lines(int fd, const std::string& path, int64_t size) {
   return 0;
 }
 
+/// One writer at a time. The lock goes with the process, however it ends; a file system without locks goes without.
+void lock_for_writing(int fd, const std::string& path) {
+  constexpr int kTries = 20;  // a second in all: who writes a line and closes is waited for
+  for (int i = 0; ::flock(fd, LOCK_EX | LOCK_NB) != 0;) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) return;
+    if (++i == kTries) {
+      throw_io(
+          "{}: another process writes there (the same run, perhaps told to stop and not done yet); wait for it, or choose "
+          "another "
+          "directory",
+          path);
+    }
+    ::usleep(50'000);
+  }
+}
+
 }  // namespace
 
 LineAppender::LineAppender(const std::string& path, bool sync) : path_(path), sync_(sync) {
@@ -106,6 +124,8 @@ LineAppender::LineAppender(const std::string& path, bool sync) : path_(path), sy
   struct stat info {};
   if (::fstat(fd_, &info) != 0) throw_io("cannot read {}: {}", path, std::strerror(errno));
   if (S_ISREG(info.st_mode)) {
+    lock_for_writing(fd_, path);
+    if (::fstat(fd_, &info) != 0) throw_io("cannot read {}: {}", path, std::strerror(errno));
     const int64_t whole = whole_lines(fd_, path, info.st_size);
     if (whole != info.st_size && ::ftruncate(fd_, whole) != 0)
       throw_io("cannot cut the torn line of {}: {}", path, std::strerror(errno));
@@ -136,6 +156,11 @@ void LineAppender::append(std::string_view line) {
     if (errno == EINVAL) return;  // a pipe or terminal
     if (errno != EINTR) throw_io("cannot sync {}: {}", path_, std::strerror(errno));
   }
+}
+
+DirectoryLock::DirectoryLock(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (fd_.fd() < 0) throw_io("cannot open {}: {}", path, std::strerror(errno));
+  lock_for_writing(fd_.fd(), path);
 }
 
 void make_directories(const std::string& path) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "format/file_handle.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -33,7 +35,8 @@ class AtomicFile {
 void write_file_atomically(const std::string& path, std::string_view contents);
 
 /// Appends lines to a file durably: each `append` is one write and, if `sync`, an fdatasync. On opening, a torn last line
-/// (no newline, left by a kill) is cut off. Throws IoError.
+/// (no newline, left by a kill) is cut off. A file has one appender at a time, in whatever process: a second one waits a second,
+/// then throws IoError, as every failure does.
 class LineAppender {
  public:
   explicit LineAppender(const std::string& path, bool sync = false);
@@ -48,6 +51,15 @@ class LineAppender {
   std::string path_;
   int fd_ = -1;
   bool sync_ = false;
+};
+
+/// Holds a directory for one run: a second one, in whatever process, waits a second, then throws IoError.
+class DirectoryLock {
+ public:
+  explicit DirectoryLock(const std::string& path);
+
+ private:
+  FileHandle fd_;
 };
 
 /// Creates a directory and its parents; IoError when it cannot.

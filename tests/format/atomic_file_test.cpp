@@ -191,6 +191,49 @@ TEST(WriteAll, FinishesAfterShortWritesAndSignals) {
   EXPECT_TRUE(got == sent);
 }
 
+TEST(DirectoryLock, IsHeldByOneRunUntilItEnds) {
+  const Scratch dir;
+  const std::string path = dir / "run";
+  make_directories(path);
+  {
+    const DirectoryLock first(path);
+    EXPECT_THROW(DirectoryLock{path}, IoError);
+  }
+  EXPECT_EQ(in_child([&] {
+              const DirectoryLock killed(path);
+              ::kill(::getpid(), SIGKILL);
+              return 0;
+            }),
+            -SIGKILL);
+  EXPECT_NO_THROW(DirectoryLock{path});
+}
+
+TEST(LineAppender, HasAFileForItself) {
+  const Scratch dir;
+  const std::string path = dir / "lines.jsonl";
+  {
+    LineAppender first(path);
+    first.append("one");
+    try {
+      LineAppender second(path);
+      FAIL() << "two writers";
+    } catch (const IoError& error) {
+      EXPECT_NE(std::string(error.what()).find(path), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("another process"), std::string::npos) << error.what();
+    }
+    first.append("two");
+  }
+  EXPECT_EQ(in_child([&] {
+              LineAppender killed(path);
+              killed.append("three");
+              ::kill(::getpid(), SIGKILL);
+              return 0;
+            }),
+            -SIGKILL);
+  LineAppender(path).append("four");
+  EXPECT_EQ(slurp(path), "one\ntwo\nthree\nfour\n");
+}
+
 TEST(LineAppender, AppendsWholeLines) {
   const Scratch dir;
   const std::string path = dir / "log.jsonl";

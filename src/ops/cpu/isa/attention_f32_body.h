@@ -5,6 +5,7 @@
 // mix the units' copies.
 
 #include "ops/cpu/isa/attention_kernels.h"
+#include "ops/cpu/isa/lanes.h"
 
 #include <cstdint>
 
@@ -17,8 +18,6 @@ constexpr float kLog2E = 1.44269504F;
 constexpr float kLowest = -3.0e38F;
 
 inline int64_t padded(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 inline float widen(uint16_t x) { return __builtin_bit_cast(float, static_cast<uint32_t>(x) << 16); }
 inline uint16_t narrow(float x) {

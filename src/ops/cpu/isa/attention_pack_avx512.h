@@ -4,6 +4,7 @@
 // namespace: each unit that includes this compiles it for its instruction set.
 
 #include "ops/cpu/isa/attention_kernels.h"
+#include "ops/cpu/isa/lanes_avx512.h"
 #include "ops/cpu/isa/transpose_avx512.h"
 
 #include <immintrin.h>
@@ -28,13 +29,6 @@ constexpr float kSlack = 8.0F;
 // Minimax polynomial of 2^x on [0, 1), relative error 7.5e-8 before rounding.
 constexpr float kExp2Terms[6] = {0.9999999403953552F,  0.6931530833244324F,  0.24015361070632935F,
                                  0.05582631751894951F, 0.00898933969438076F, 0.0018775766948238015F};
-
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
-inline __mmask16 first_lanes(int64_t n) {
-  return n >= 16 ? __mmask16{0xffff} : static_cast<__mmask16>((1U << larger(0, n)) - 1U);
-}
 
 // 2^x to 2e-7 for any x (0 and infinity where it must, NaN stays): 2^floor(x) times a minimax polynomial on [0, 1).
 inline __m512 exp2(__m512 x) {

@@ -46,7 +46,7 @@ void round_bf16(const float* from, int64_t n, void* to) {
   for (; i + 32 <= n; i += 32)
     _mm512_storeu_si512(out + i, Bf16Kernel::to_bf16(Pair{_mm512_loadu_ps(from + i), _mm512_loadu_ps(from + i + 16)}));
   for (; i < n; i += kLanes) {
-    const __mmask16 mask = n - i >= kLanes ? __mmask16{0xffff} : first_lanes(static_cast<int>(n - i));
+    const __mmask16 mask = first_lanes(n - i);
     _mm256_mask_storeu_epi16(out + i, mask, Bf16Kernel::to_bf16(_mm512_maskz_loadu_ps(mask, from + i)));
   }
 }

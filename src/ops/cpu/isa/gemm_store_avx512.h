@@ -4,13 +4,12 @@
 
 #include "ops/cpu/gemm.h"
 #include "ops/cpu/isa/decode_avx512.h"
+#include "ops/cpu/isa/lanes_avx512.h"
 
 namespace tenfold::cpu {
 namespace {
 
 constexpr int kLanes = 16;
-
-inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
 /// Kernel: to_bf16(__m512).
 template <typename Kernel>
@@ -18,8 +17,7 @@ struct TileStore {
   const Tile& t;
 
   __attribute__((always_inline)) void operator()(int row, int vector, __m512 sum) const {
-    const int left = t.cols - vector * kLanes;
-    const __mmask16 mask = left >= kLanes ? __mmask16{0xffff} : first_lanes(left);
+    const __mmask16 mask = first_lanes(t.cols - vector * kLanes);
     const int64_t col = vector * kLanes;
     if (t.alpha != 1.0F) sum = _mm512_mul_ps(sum, _mm512_set1_ps(t.alpha));
     if (t.bias != nullptr) sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, t.bias + col));

@@ -1,4 +1,5 @@
 #include "ops/cpu/isa/gemv_kernels.h"
+#include "ops/cpu/isa/lanes_avx512.h"
 
 #include <immintrin.h>
 
@@ -90,7 +91,7 @@ struct ByteDigits {
 template <int64_t kStride>
 inline NibbleDigits::Codes nibbles(const std::byte* p, int64_t blocks) {
   const auto block = [p, blocks](int64_t i) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + (i < blocks ? i : blocks - 1) * kStride));
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + smaller(i, blocks - 1) * kStride));
   };
   __m512i q = _mm512_castsi128_si512(block(0));
   q = _mm512_mask_broadcast_i32x4(q, 0x00F0, block(1));
@@ -177,13 +178,12 @@ struct Row {
       } else {
         for (int64_t line = 0; line < blocks * Block::kBytes; line += 64) _mm_prefetch(p + kBytesAhead + line, _MM_HINT_T0);
         for (int place = 0; place * kBlocks < blocks; ++place) {
-          const int64_t left = blocks - place * kBlocks;
-          group(place, p + place * kGroupBytes, left < kBlocks ? left : kBlocks);
+          group(place, p + place * kGroupBytes, smaller(kBlocks, blocks - place * kBlocks));
         }
       }
       if constexpr (Block::kHasMin) {
         const __m512 m = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(words, 1));
-        const __mmask16 real = blocks >= kRun ? 0xFFFF : (1U << blocks) - 1;
+        const __mmask16 real = first_lanes(blocks);
         for (int i = 0; i < kTokens; ++i)
           sum[i] = _mm512_fmadd_ps(m, _mm512_maskz_loadu_ps(real, x_sums + i * sums_stride), sum[i]);
       }
@@ -208,12 +208,12 @@ void dot_rows(const GemvTask& t) {
   static_assert(kChunk % (4 * Digits::kBlocks) == 0);
   const int64_t blocks = t.weight.cols / 32;
   for (int64_t row = t.row_begin; row < t.row_end; row += kRows) {
-    const int64_t rows = t.row_end - row < kRows ? t.row_end - row : kRows;
+    const int64_t rows = smaller(kRows, t.row_end - row);
     __m512 sum[kRows][kTokens];
     for (auto& of_row : sum)
       for (auto& v : of_row) v = _mm512_setzero_ps();
     for (int64_t first = 0; first < blocks; first += kChunk) {
-      const int64_t count = blocks - first < kChunk ? blocks - first : kChunk;
+      const int64_t count = smaller(kChunk, blocks - first);
       for (int64_t r = 0; r < rows; ++r) {
         Row<Block, kTokens> run;
         run.x = t.digits + first / Digits::kBlocks * static_cast<int64_t>(sizeof(Digits));
@@ -225,7 +225,7 @@ void dot_rows(const GemvTask& t) {
       }
     }
     for (int i = 0; i < kTokens; ++i)
-      _mm_mask_storeu_ps(t.out + i * t.out_stride + row - t.row_begin, static_cast<__mmask8>((1U << rows) - 1),
+      _mm_mask_storeu_ps(t.out + i * t.out_stride + row - t.row_begin, static_cast<__mmask8>(first_lanes(rows)),
                          sums_of(sum[0][i], sum[1][i], sum[2][i], sum[3][i]));
   }
 }
@@ -267,7 +267,7 @@ void write(const float* x, int64_t cols, int32_t zero_point, Digits* to) {
     const int biased = static_cast<int>(_mm512_reduce_max_epu32(magnitude) >> 23);
     // |x| < 2^exponent; below 2^-104 the factor would not be a number, and x is taken for less than 2^-104.
     constexpr int kLeast = -104;
-    const int exponent = biased - 126 < kLeast ? kLeast : biased - 126;
+    const auto exponent = static_cast<int>(larger(kLeast, biased - 126));
     const bool finite = biased < 255;
     const __m512 up = _mm512_set1_ps(finite ? power_of_two(kBits - exponent) : 0.0F);
     __m512i digits[2] = {_mm512_cvtps_epi32(_mm512_mul_ps(first, up)), _mm512_cvtps_epi32(_mm512_mul_ps(second, up))};

@@ -2,6 +2,7 @@
 
 // The 512-bit passes over logits, shared by the unit with bf16 instructions and the one without.
 
+#include "ops/cpu/isa/lanes_avx512.h"
 #include "ops/cpu/isa/softmax_kernels.h"
 
 #include <immintrin.h>
@@ -10,8 +11,6 @@ namespace tenfold::cpu {
 namespace {
 
 constexpr int64_t kLanes = 16;
-
-__mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
 /// exp for x <= 0 within 1 ulp, 0 below -87: 2^n times a polynomial in r = x - n ln 2, |r| <= ln 2 / 2. Its coefficients are the
 /// minimax ones of degree 6 (1 and r exact) for the relative error, 3e-9, found by iterated least squares.
@@ -43,7 +42,7 @@ float maximum(const float* x, int64_t n) {
     best[1] = _mm512_max_ps(best[1], _mm512_loadu_ps(x + i + kLanes));
   }
   for (; i < n; i += kLanes) {
-    const __mmask16 mask = n - i >= kLanes ? __mmask16{0xffff} : first_lanes(n - i);
+    const __mmask16 mask = first_lanes(n - i);
     best[0] = _mm512_max_ps(best[0], _mm512_mask_loadu_ps(lowest, mask, x + i));
   }
   return _mm512_reduce_max_ps(_mm512_max_ps(best[0], best[1]));
@@ -62,7 +61,7 @@ float exponentials_with(const float* x, int64_t n, float max, const Store& store
     store(i, low, high);
   }
   for (; i < n; i += kLanes) {
-    const __mmask16 mask = n - i >= kLanes ? __mmask16{0xffff} : first_lanes(n - i);
+    const __mmask16 mask = first_lanes(n - i);
     const __m512 e = _mm512_maskz_mov_ps(mask, exp_of(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + i), shift)));
     sum[0] = _mm512_add_ps(sum[0], e);
     store(i, e, mask);

@@ -28,4 +28,9 @@ function(tenfold_test name)
   target_link_libraries(${name}_test PRIVATE tenfold_test_support ${ARG_DEPS} ${ARG_LIBRARIES} GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name}_test --gtest_brief=1)
   set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 900)
+  if(TENFOLD_SANITIZE)
+    # An allocation that is too large is to be refused, as without a sanitizer; fontconfig keeps what it read until the process ends.
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT
+      "ASAN_OPTIONS=allocator_may_return_null=1;LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/leaks.supp:print_suppressions=0")
+  endif()
 endfunction()

@@ -104,11 +104,8 @@ void lock_for_writing(int fd, const std::string& path) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) return;
     if (++i == kTries) {
-      throw_io(
-          "{}: another process writes there (the same run, perhaps told to stop and not done yet); wait for it, or choose "
-          "another "
-          "directory",
-          path);
+      throw_io("{}: another process writes there (the same run, perhaps stopping); wait for it, or choose another directory",
+               path);
     }
     ::usleep(50'000);
   }

@@ -1,6 +1,8 @@
 // The built program as a user meets it: exit codes, what it says, what it writes and what it leaves alone.
 #include "cli/program_fixture.h"
 
+#include "ops/cpu_features.h"
+
 #include <algorithm>
 
 namespace tenfold::test {
@@ -197,10 +199,11 @@ TEST_F(ProgramTest, PlansAndBenches) {
         .at("share_of_roofline")
         .get<double>();
   };
-  EXPECT_DOUBLE_EQ(share({"--length", "256"}), 0.77);
-  EXPECT_DOUBLE_EQ(share({"--length", "64K"}), 0.54);
-  EXPECT_NEAR(share({"--length", "4K"}), 0.60, 1e-9);
-  EXPECT_NEAR(share({"--length", "1K", "--infer"}), 0.69, 1e-9);
+  const bool tiles = ops::cpu_isa() == ops::CpuIsa::kAmxBf16;  // whose ceiling is so high that its shares are others
+  EXPECT_DOUBLE_EQ(share({"--length", "256"}), tiles ? 0.24 : 0.77);
+  EXPECT_DOUBLE_EQ(share({"--length", "64K"}), tiles ? 0.20 : 0.54);
+  EXPECT_NEAR(share({"--length", "4K"}), tiles ? 0.215 : 0.60, 1e-9);
+  EXPECT_NEAR(share({"--length", "1K", "--infer"}), tiles ? 0.295 : 0.69, 1e-9);
   for (const char* verb : {"step", "prefill", "decode"}) {
     const Json bench =
         summary_of(run({"bench", verb, "--model", model_, "--length", "64", "--repeats", "1", "--json", "--threads", "1"}));

@@ -45,6 +45,8 @@ std::vector<Case> cases() {
   for (const int64_t e : {8, 20}) out.push_back({"odd_head_dim" + std::to_string(e), 2, 2, e, whole(67)});
   for (const int64_t g : {1, 3, 4}) out.push_back({"group" + std::to_string(g), 2 * g, 2, 32, whole(75)});
   out.push_back({"cached_keys", 3, 1, 64, whole(33, 150)});
+  out.push_back({"steps", 2, 1, 64, whole(330)});
+  out.push_back({"steps_of_one_tile", 2, 1, 64, whole(12, 400)});
   out.push_back({"cached_keys_at_a_block", 2, 1, 64, whole(64, 192)});
   out.push_back({"decode_one", 6, 2, 64, whole(1, 777)});
   out.push_back({"decode_few", 6, 2, 64, whole(5, 530)});
@@ -337,25 +339,25 @@ TEST(AttentionChunks, OfAPromptGiveTheSameBitsBf16) {
   expect_chunks_equal_whole<bf16>(128);
 }
 
-// Large scores: the softmax is nearly one-hot and its maximum grows along the keys.
+// Large scores: the softmax is nearly one-hot and its maximum grows along the keys, step after step.
 TEST(AttentionScores, MayBeLargeAndGrowing) {
-  Case c{"growing", 1, 1, 16, whole(150)};
-  Tensors<bf16> t(c);
-  for (int64_t j = 0; j < 150; ++j)
-    for (int64_t e = 0; e < 16; ++e) {
-      t.k[static_cast<size_t>(j * 16 + e)] = bf16(static_cast<float>(j) * 0.25F);
-      t.q[static_cast<size_t>(j * 16 + e)] = bf16(j % 2 == 0 ? 1.0F : -1.0F);
+  for (const int64_t head_dim : {16, 64})
+    for (const auto& segments : {whole(150), whole(12, 400), whole(40, 400)}) {
+      const Case c{"growing", 1, 1, head_dim, segments};
+      Tensors<bf16> t(c);
+      for (int64_t j = 0; j < c.keys() * head_dim; ++j)
+        t.k[static_cast<size_t>(j)] = bf16(static_cast<float>(j / head_dim) * 0.25F);
+      for (int64_t j = 0; j < c.tokens() * head_dim; ++j)
+        t.q[static_cast<size_t>(j)] = bf16((j / head_dim % 2 == 0 ? 16.0F : -16.0F) / static_cast<float>(head_dim));
+      t.q_view = TensorView("q", DType::kBF16, {c.tokens(), 1, head_dim}, t.q.data());
+      t.k_view = TensorView("k", DType::kBF16, {c.keys(), 1, head_dim}, t.k.data());
+      PlannedExec planned(c, DType::kBF16);
+      t.forward(planned.exec());
+      const double u = test::unit_roundoff(DType::kBF16);
+      const Naive n = naive(c, test::to_double(t.q), test::to_double(t.k), test::to_double(t.v), test::to_double(t.d_o), {u, u, 0});
+      EXPECT_TRUE(test::near(t.o.values(), n.o, n.o_bound)) << head_dim << " " << c.keys();
+      EXPECT_TRUE(test::near(t.lse.values(), n.lse, n.lse_bound)) << head_dim << " " << c.keys();
     }
-  const TensorView q("q", DType::kBF16, {150, 1, 16}, t.q.data());
-  const TensorView k("k", DType::kBF16, {150, 1, 16}, t.k.data());
-  t.q_view = q;
-  t.k_view = k;
-  PlannedExec planned(c, DType::kBF16);
-  t.forward(planned.exec());
-  const double u = test::unit_roundoff(DType::kBF16);
-  const Naive n = naive(c, test::to_double(t.q), test::to_double(t.k), test::to_double(t.v), test::to_double(t.d_o), {u, u, 0});
-  EXPECT_TRUE(test::near(t.o.values(), n.o, n.o_bound));
-  EXPECT_TRUE(test::near(t.lse.values(), n.lse, n.lse_bound));
 }
 
 template <typename T>

@@ -354,7 +354,8 @@ TEST(AttentionScores, MayBeLargeAndGrowing) {
       PlannedExec planned(c, DType::kBF16);
       t.forward(planned.exec());
       const double u = test::unit_roundoff(DType::kBF16);
-      const Naive n = naive(c, test::to_double(t.q), test::to_double(t.k), test::to_double(t.v), test::to_double(t.d_o), {u, u, 0});
+      const Naive n =
+          naive(c, test::to_double(t.q), test::to_double(t.k), test::to_double(t.v), test::to_double(t.d_o), {u, u, 0});
       EXPECT_TRUE(test::near(t.o.values(), n.o, n.o_bound)) << head_dim << " " << c.keys();
       EXPECT_TRUE(test::near(t.lse.values(), n.lse, n.lse_bound)) << head_dim << " " << c.keys();
     }

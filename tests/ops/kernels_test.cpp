@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 namespace tenfold {
 namespace {
 
@@ -182,6 +184,54 @@ TEST(Kernels, RoundingToTheElementType) {
   }
 }
 
+/// Of each run of 32 values: its sum, and its largest magnitude.
+struct Runs {
+  std::vector<float> sums;
+  std::vector<double> largest;
+};
+
+Runs runs_of(const std::vector<float>& x) {
+  Runs runs;
+  for (size_t run = 0; run < x.size() / 32; ++run) {
+    double sum = 0.0, top = 0.0;
+    for (size_t c = run * 32; c < run * 32 + 32; ++c) {
+      sum += static_cast<double>(x[c]);
+      top = std::max(top, std::abs(static_cast<double>(x[c])));
+    }
+    runs.sums.push_back(static_cast<float>(sum));
+    runs.largest.push_back(top);
+  }
+  return runs;
+}
+
+constexpr int64_t kGemvBegin = 3, kGemvEnd = 10;  // rows of the weight
+
+/// The first `tokens` rows of x times rows [kGemvBegin, kGemvEnd) of the weight, each value of x read with an error of at most
+/// `x_error` of its place; sums are in f32.
+void expect_gemv(const test::TestWeight& weight, int64_t cols, const std::vector<float>& x, int64_t tokens,
+                 const std::function<double(size_t)>& x_error, const std::vector<float>& out) {
+  std::vector<double> expected, tolerance;
+  std::vector<float> row(static_cast<size_t>(cols));
+  for (int64_t t = 0; t < tokens; ++t)
+    for (int64_t n = kGemvBegin; n < kGemvEnd; ++n) {
+      ops::expand_row_reference(weight.view(), n, row.data());
+      double sum = 0.0, magnitude = 0.0, read = 0.0;
+      for (int64_t c = 0; c < cols; ++c) {
+        const auto at = static_cast<size_t>(t * cols + c);
+        const double xv = static_cast<double>(x[at]);
+        const double w = static_cast<double>(row[static_cast<size_t>(c)]);
+        // The scale and the minimum are multiplied apart: magnitudes of the parts count, at most 3 / sqrt(cols) here.
+        const double parts = std::abs(w) + 3.0 / std::sqrt(static_cast<double>(cols));
+        sum += xv * w;
+        magnitude += std::abs(xv) * parts;
+        read += x_error(at) * parts;
+      }
+      expected.push_back(sum);
+      tolerance.push_back(test::dot_tolerance(cols + 4, magnitude) + read);
+    }
+  EXPECT_TRUE(near(out, expected, tolerance)) << name_of(weight.view().layout) << " cols " << cols << " tokens " << tokens;
+}
+
 TEST(Kernels, GemvOfEveryInstructionSet) {
   std::vector<cpu::GemvKernel> kernels = {cpu::gemv_generic};
   if (ops::cpu_isa() >= CpuIsa::kAvx2) kernels.push_back(cpu::gemv_avx2);
@@ -190,44 +240,22 @@ TEST(Kernels, GemvOfEveryInstructionSet) {
     for (const int64_t wanted : {31, 96, 320}) {
       const int64_t cols = test::allowed_cols(layout, wanted);
       const test::TestWeight weight(layout, 11, cols, 60);
-      const cpu::Source source = cpu::source_of(weight.view());
       const auto x = test::random_values(4 * cols, 61);
-      std::vector<float> sums;
-      for (int64_t i = 0; i < 4; ++i)
-        for (int64_t g = 0; g < cols / 32; ++g) {
-          double sum = 0.0;
-          for (int64_t c = 0; c < 32; ++c) sum += static_cast<double>(x[static_cast<size_t>(i * cols + g * 32 + c)]);
-          sums.push_back(static_cast<float>(sum));
-        }
+      const Runs runs = runs_of(x);
       for (const auto kernel : kernels)
         for (int tokens = 1; tokens <= 4; ++tokens) {
           Guarded<float> out(tokens, 7, 9);
-          kernel({.weight = source,
+          kernel({.weight = cpu::source_of(weight.view()),
                   .x = x.data(),
                   .x_stride = cols,
-                  .x_sums = cols % 32 == 0 ? sums.data() : nullptr,
+                  .x_sums = cols % 32 == 0 ? runs.sums.data() : nullptr,
                   .tokens = tokens,
-                  .row_begin = 3,
-                  .row_end = 10,
+                  .row_begin = kGemvBegin,
+                  .row_end = kGemvEnd,
                   .out = out.data(),
                   .out_stride = 9});
-          std::vector<double> expected, tolerance;
-          std::vector<float> row(static_cast<size_t>(cols));
-          for (int64_t t = 0; t < tokens; ++t)
-            for (int64_t n = 3; n < 10; ++n) {
-              ops::expand_row_reference(weight.view(), n, row.data());
-              double sum = 0.0, magnitude = 0.0;
-              for (int64_t c = 0; c < cols; ++c) {
-                const double xv = static_cast<double>(x[static_cast<size_t>(t * cols + c)]);
-                sum += xv * static_cast<double>(row[static_cast<size_t>(c)]);
-                // The scale and the minimum are multiplied apart: magnitudes of the parts count, at most 3 / sqrt(cols) here.
-                magnitude += std::abs(xv) * (std::abs(static_cast<double>(row[static_cast<size_t>(c)])) +
-                                             3.0 / std::sqrt(static_cast<double>(cols)));
-              }
-              expected.push_back(sum);
-              tolerance.push_back(test::dot_tolerance(cols + 4, magnitude));
-            }
-          EXPECT_TRUE(near(out.values(), expected, tolerance)) << name_of(layout) << " cols " << cols << " tokens " << tokens;
+          expect_gemv(
+              weight, cols, x, tokens, [](size_t) { return 0.0; }, out.values());
           EXPECT_TRUE(out.intact());
         }
     }
@@ -239,7 +267,6 @@ TEST(Kernels, GemvInIntegers) {
   for (const WeightLayout layout : {WeightLayout::kQ4_0, WeightLayout::kQ4_1, WeightLayout::kQ8_0})
     for (const int64_t cols : {32, 96, 576, 4096 + 160}) {
       const test::TestWeight weight(layout, 11, cols, 60);
-      const cpu::Source source = cpu::source_of(weight.view());
       std::vector<float> x = test::random_values(4 * cols, 61);
       for (size_t i = 0; i < x.size(); ++i) {
         const size_t run = i / 32;
@@ -247,17 +274,7 @@ TEST(Kernels, GemvInIntegers) {
         const float scale = run % 5 == 4 ? 0.0F : std::ldexp(1.0F, static_cast<int>(run * 7 % 65) - 40);
         x[i] = static_cast<float>(bf16(std::ldexp(x[i], -static_cast<int>(i * 5 % 21)) * scale));
       }
-      std::vector<float> sums;
-      std::vector<double> largest;
-      for (size_t run = 0; run < x.size() / 32; ++run) {
-        double sum = 0.0, top = 0.0;
-        for (size_t c = 0; c < 32; ++c) {
-          sum += static_cast<double>(x[run * 32 + c]);
-          top = std::max(top, std::abs(static_cast<double>(x[run * 32 + c])));
-        }
-        sums.push_back(static_cast<float>(sum));
-        largest.push_back(top);
-      }
+      const Runs runs = runs_of(x);
       const int64_t stride = cpu::digits_bytes(cols);
       Guarded<uint64_t> digits(4, stride / 8, stride / 8 + 8);
       for (int64_t i = 0; i < 4; ++i)
@@ -266,35 +283,18 @@ TEST(Kernels, GemvInIntegers) {
       EXPECT_TRUE(digits.intact());
       for (int tokens = 1; tokens <= 4; ++tokens) {
         Guarded<float> out(tokens, 7, 9);
-        cpu::gemv_digits_avx512_bf16({.weight = source,
-                                      .x_sums = sums.data(),
+        cpu::gemv_digits_avx512_bf16({.weight = cpu::source_of(weight.view()),
+                                      .x_sums = runs.sums.data(),
                                       .digits = reinterpret_cast<const std::byte*>(digits.data()),
                                       .digits_stride = stride + 64,
                                       .tokens = tokens,
-                                      .row_begin = 3,
-                                      .row_end = 10,
+                                      .row_begin = kGemvBegin,
+                                      .row_end = kGemvEnd,
                                       .out = out.data(),
                                       .out_stride = 9});
-        std::vector<double> expected, tolerance;
-        std::vector<float> row(static_cast<size_t>(cols));
-        for (int64_t t = 0; t < tokens; ++t)
-          for (int64_t n = 3; n < 10; ++n) {
-            ops::expand_row_reference(weight.view(), n, row.data());
-            double sum = 0.0, magnitude = 0.0, digit_error = 0.0;
-            for (int64_t c = 0; c < cols; ++c) {
-              const auto at = static_cast<size_t>(t * cols + c);
-              const double xv = static_cast<double>(x[at]);
-              // The scale and the minimum are multiplied apart: magnitudes of the parts count, at most 3 / sqrt(cols) here.
-              const double w =
-                  std::abs(static_cast<double>(row[static_cast<size_t>(c)])) + 3.0 / std::sqrt(static_cast<double>(cols));
-              sum += xv * static_cast<double>(row[static_cast<size_t>(c)]);
-              magnitude += std::abs(xv) * w;
-              digit_error += 0x1p-22 * largest[at / 32] * w;  // 2^-23 of a power of two that is at most twice the largest
-            }
-            expected.push_back(sum);
-            tolerance.push_back(test::dot_tolerance(cols + 4, magnitude) + digit_error);
-          }
-        EXPECT_TRUE(near(out.values(), expected, tolerance)) << name_of(layout) << " cols " << cols << " tokens " << tokens;
+        // A value is off by at most 2^-23 of a power of two that is at most twice its run's largest.
+        expect_gemv(
+            weight, cols, x, tokens, [&](size_t at) { return 0x1p-22 * runs.largest[at / 32]; }, out.values());
         EXPECT_TRUE(out.intact());
       }
     }

@@ -1,12 +1,13 @@
-#include "ops/cpu/isa/attention_forward_amx.h"
+#include "ops/cpu/isa/attention_tile_amx.h"
+// Needs the tiles above.
+#include "ops/cpu/isa/attention_bf16_body.h"
 
 namespace tenfold::cpu {
 
 const AttentionKernels& attention_amx_bf16() {
   // Decoding reads its keys once and waits for memory: tiles would not help.
   static const AttentionKernels kKernels =
-      kernels_beside(overlapped_thread_bytes, forward_overlapped, attention_avx512_bf16().decode_thread_bytes,
-                     attention_avx512_bf16().decode);
+      kernels_beside(attention_avx512_bf16().decode_thread_bytes, attention_avx512_bf16().decode);
   return kKernels;
 }
 

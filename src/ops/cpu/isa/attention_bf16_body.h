@@ -98,29 +98,35 @@ inline void softmax_row(const float* s, int64_t seen, float factor, float* m, fl
   for (int j = 0; j < N; j += 2) store_bf16_pair(p + 16 * j, x[j], x[j + 1]);
 }
 
-// Keys of the step at `first` that the last of kRows rows from r sees; none or fewer: it sees none of the step.
-inline int64_t most_seen(const ForwardRun& run, int64_t r, int64_t first) {
-  return run.visible + smaller(r + kRows, run.rows) - 1 - first;
-}
-inline int64_t key_blocks(int64_t most) { return most > kBlock ? 2 : 1; }
-// Pairs of a step's keys that meet their values: the probabilities beyond are zeros.
-inline int64_t value_pairs(int64_t most) { return (smaller(kStep, most + 1) / 2 + kDepth - 1) / kDepth * kDepth; }
-
-// The probabilities of a row in the step at `first`, of which its tile sees `most` keys.
-inline void probabilities(const ForwardRun& run, const ForwardScratch& t, int64_t row, int64_t first, int64_t most, const float* s,
-                          Bits* p) {
+// kRows rows from r against the step of 128 keys at `block`.
+inline void forward_step(const ForwardRun& run, const ForwardScratch& t, int64_t r, int64_t first, const Bits* block) {
   const int64_t head_dim = run.head_dim;
+  const int64_t block_size = 2 * kBlock * head_dim;
+  const int64_t most = run.visible + smaller(r + kRows, run.rows) - 1 - first;  // keys of the step that the last row sees
+  if (most <= 0) return;
+  const int64_t blocks = most > kBlock ? 2 : 1;
+  for (int64_t b = 0; b < blocks; ++b)
+    tile<kRows, 4, false>(head_dim / 2, t.q + r * head_dim, head_dim, block + b * block_size, 2 * kBlock, t.s + b * kBlock,
+                          kStep);
   const float factor = run.scale * kLog2E;
-  const int64_t seen = run.visible + row - first;
-  float* m = t.m + row;
-  float* l = t.l + 16 * row;
-  float* o = t.o + row * head_dim;
-  if (key_blocks(most) == 2)
-    seen < kStep ? softmax_row<8, true>(s, seen, factor, m, l, o, head_dim, p)
-                 : softmax_row<8, false>(s, seen, factor, m, l, o, head_dim, p);
-  else
-    seen < kBlock ? softmax_row<4, true>(s, seen, factor, m, l, o, head_dim, p)
-                  : softmax_row<4, false>(s, seen, factor, m, l, o, head_dim, p);
+  for (int64_t i = 0; i < kRows; ++i) {
+    const float* s = t.s + i * kStep;
+    Bits* p = t.p + i * kStep;
+    const int64_t row = r + i;
+    const int64_t seen = run.visible + row - first;
+    float* m = t.m + row;
+    float* l = t.l + 16 * row;
+    float* o = t.o + row * head_dim;
+    if (blocks == 2)
+      seen < kStep ? softmax_row<8, true>(s, seen, factor, m, l, o, head_dim, p)
+                   : softmax_row<8, false>(s, seen, factor, m, l, o, head_dim, p);
+    else
+      seen < kBlock ? softmax_row<4, true>(s, seen, factor, m, l, o, head_dim, p)
+                    : softmax_row<4, false>(s, seen, factor, m, l, o, head_dim, p);
+  }
+  const int64_t depth = (smaller(kStep, most + 1) / 2 + kDepth - 1) / kDepth * kDepth;  // the probabilities beyond are zeros
+  tile_row<kRows>(head_dim, depth, t.p, kStep, block + kBlock * head_dim, 2 * head_dim, t.o + r * head_dim, head_dim, kBlock / 2,
+                  block_size - kBlock * head_dim);
 }
 
 // log2 of positive normal numbers to 2e-7 of max(1, |log2|): the exponent and the series of atanh on [3/4, 3/2).
@@ -173,6 +179,19 @@ inline void start_rows(const ForwardRun& run, const ForwardScratch& t, int64_t r
     _mm512_storeu_ps(t.l + 16 * i, _mm512_setzero_ps());
     t.m[i] = kLowest;
   }
+}
+
+void forward(const ForwardRun& run) {
+  enter_tiles();
+  const ForwardScratch t(run.scratch, run.head_dim);
+  const auto* block = static_cast<const Bits*>(run.keys);
+  for (int64_t first = 0; first < run.visible + run.rows - 1; first += kStep, block += 4 * kBlock * run.head_dim)
+    for (int64_t r = 0; r < run.rows; r += kRows) {
+      if (first == 0) start_rows(run, t, r);
+      forward_step(run, t, r, first, block);
+    }
+  leave_tiles();
+  finish_rows(run, t);
 }
 
 // ---- backward ----
@@ -386,14 +405,13 @@ void store_d_q(const float* parts, int64_t part_stride, int64_t part_count, floa
     }
 }
 
-// The unit's table, with its own order of the forward and the decoding that it uses.
-constexpr AttentionKernels kernels_beside(int64_t (*forward_bytes)(int64_t head_dim), void (*forward)(const ForwardRun& run),
-                                          int64_t (*decode_bytes)(int64_t head_dim, int64_t rows),
+// The unit's table, beside the decoding that it uses.
+constexpr AttentionKernels kernels_beside(int64_t (*decode_bytes)(int64_t head_dim, int64_t rows),
                                           void (*decode_rows)(const DecodeRun& run)) {
   return {
       .forward_rows = kForwardRows,
       .forward_key_bytes = forward_key_bytes,
-      .forward_thread_bytes = forward_bytes,
+      .forward_thread_bytes = forward_thread_bytes,
       .pack_forward = pack_forward,
       .forward = forward,
       .backward_key_blocks = kBackwardKeyBlocks,

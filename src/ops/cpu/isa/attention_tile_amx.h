@@ -1,6 +1,8 @@
 #pragma once
 
-// The products of attention in AMX: tiles of 16 or 32 rows.
+// The products of attention in AMX: tiles of 16 or 32 rows. In the forward they are half of the time, the exponentials a fifth.
+// Making the next tile's scores and adding up the last one's values between the rows of a softmax, so that both units work, gave
+// the same bits a tenth slower (Emerald Rapids, 8K tokens: 0.93 TFLOP/s, where one after the other makes 1.04).
 
 #include "ops/cpu/isa/amx_tiles.h"
 #include "ops/cpu/isa/attention_pack_avx512.h"

@@ -36,6 +36,11 @@ template <int kTile>
 inline void tile_load(const void* from, int64_t stride_bytes) {
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride_bytes), "i"(kTile) : "memory");
 }
+/// The same of what will not be read again soon: it takes no room in the first-level cache from what will.
+template <int kTile>
+inline void tile_load_passing(const void* from, int64_t stride_bytes) {
+  asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride_bytes), "i"(kTile) : "memory");
+}
 template <int kTile>
 inline void tile_store(void* to, int64_t stride_bytes) {
   asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride_bytes), "i"(kTile) : "memory");

@@ -1,6 +1,6 @@
 // bf16 products in AMX: 32 x 32 sums at a time in four tiles, over the panels of the unit with AVX-512 BF16, whose layout is a
-// tile's. 32 rows stay in the first-level cache while panels run past them; taking k in pieces, so that a panel's would stay as
-// well, was no faster on Sapphire Rapids: the sums had to be stored and loaded between.
+// tile's. 32 rows stay in the first-level cache while panels, told to be passing, run past them; taking k in pieces, so that a
+// panel's would stay as well, was no faster on Sapphire Rapids: the sums had to be stored and loaded between.
 #include "ops/cpu/isa/amx_tiles.h"
 #include "ops/cpu/isa/gemm_kernels.h"
 #include "ops/cpu/isa/gemm_store_avx512.h"
@@ -41,10 +41,45 @@ inline void load_left(const Tile::Term& term, int row, int rows, int64_t step, i
 template <int kTile>
 inline void load_right(const Tile::Term& term, int vectors, int vector, int64_t step, int steps, Copy& copy) {
   const auto* b = static_cast<const uint16_t*>(term.b) + (step * vectors + vector) * 2 * kLanes;
-  if (steps == kTilePairs) return tile_load<kTile>(b, vectors * kTileRowBytes);
+  if (steps == kTilePairs) return tile_load_passing<kTile>(b, vectors * kTileRowBytes);
   for (int i = 0; i < 16; ++i)
     copy.row[i] = i < steps ? _mm512_loadu_si512(b + i * vectors * 2 * kLanes) : _mm512_setzero_si512();
   tile_load<kTile>(copy.row, kTileRowBytes);
+}
+
+/// What the epilogue adds to the sums.
+enum class Added { kNothing, kBf16, kF32 };
+
+/// The epilogue of a block of 32 whole columns from `col`, its conditions asked once.
+template <bool kOutBf16, Added kAdded>
+inline void store_rows(const Tile& t, int64_t col, const float (*sums)[2 * kLanes]) {
+  for (int i = 0; i < t.rows; ++i) {
+    __m512 low = _mm512_load_ps(sums[i]);
+    __m512 high = _mm512_load_ps(sums[i] + kLanes);
+    if constexpr (kAdded == Added::kBf16) {
+      const auto* from = static_cast<const uint16_t*>(t.residual) + i * t.residual_stride + col;
+      low = _mm512_add_ps(low, widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+      high = _mm512_add_ps(high, widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + kLanes))));
+    } else if constexpr (kAdded == Added::kF32) {
+      const auto* from = static_cast<const float*>(t.residual) + i * t.residual_stride + col;
+      low = _mm512_add_ps(low, _mm512_loadu_ps(from));
+      high = _mm512_add_ps(high, _mm512_loadu_ps(from + kLanes));
+    }
+    if constexpr (kOutBf16) {
+      _mm512_storeu_si512(static_cast<uint16_t*>(t.out) + i * t.out_stride + col, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    } else {
+      float* to = static_cast<float*>(t.out) + i * t.out_stride + col;
+      _mm512_storeu_ps(to, low);
+      _mm512_storeu_ps(to + kLanes, high);
+    }
+  }
+}
+
+template <bool kOutBf16>
+inline void store_rows(const Tile& t, int64_t col, const float (*sums)[2 * kLanes]) {
+  if (t.residual == nullptr) return store_rows<kOutBf16, Added::kNothing>(t, col, sums);
+  if (t.residual_bf16) return store_rows<kOutBf16, Added::kBf16>(t, col, sums);
+  store_rows<kOutBf16, Added::kF32>(t, col, sums);
 }
 
 /// kDown x kAcross tiles of sums, from `vector` on.
@@ -79,6 +114,11 @@ void block(const Tile& t, int vector) {
   if constexpr (kAcross == 2) tile_store<1>(&sums[0][kLanes], kStride);
   if constexpr (kDown == 2) tile_store<2>(sums[kTileRows], kStride);
   if constexpr (kDown == 2 && kAcross == 2) tile_store<3>(&sums[kTileRows][kLanes], kStride);
+  if constexpr (kAcross == 2) {
+    const int64_t col = int64_t{vector} * kLanes;
+    if (t.alpha == 1.0F && t.bias == nullptr && t.cols >= col + 2 * kLanes)
+      return t.out_bf16 ? store_rows<true>(t, col, sums) : store_rows<false>(t, col, sums);
+  }
   const TileStore<Rounding> store{t};
   for (int i = 0; i < t.rows; ++i)
     for (int j = 0; j < kAcross; ++j) store(i, vector + j, _mm512_load_ps(&sums[i][j * kLanes]));

@@ -50,7 +50,8 @@ inline void load_right(const Tile::Term& term, int vectors, int vector, int64_t 
 /// What the epilogue adds to the sums.
 enum class Added { kNothing, kBf16, kF32 };
 
-/// The epilogue of a block of 32 whole columns from `col`, its conditions asked once.
+/// What TileStore does, for 32 whole columns from `col` with its conditions asked once: asked for each vector, the epilogue took
+/// a quarter of a product of K = 576.
 template <bool kOutBf16, Added kAdded>
 inline void store_rows(const Tile& t, int64_t col, const float (*sums)[2 * kLanes]) {
   for (int i = 0; i < t.rows; ++i) {
